@@ -1,0 +1,73 @@
+// Package config is holdfast.yml, typed. Parsing reports every error at once as file:line:col with a hint; unknown
+// keys are errors.
+package config
+
+import "time"
+
+// Config is the whole file with its defaults filled in.
+type Config struct {
+	File    string // where it was read
+	Cloud   string
+	State   string // directory for locks, caches and what is remembered between runs; default /var/lib/holdfast
+	Kit     string // directory of the recovery kit; default STATE/kit
+	Tiers   []Tier
+	Kolla   Kolla
+	MariaDB *MariaDB // nil: the source is not configured
+}
+
+// Tier is a place with a vault.
+type Tier struct {
+	Name       string
+	URL        string // file:///path; later s3:// and sftp://
+	Passphrase SecretRef
+	Keep       time.Duration // how long points stay; default 7 days for the first tier
+	Reserve    float64       // share of the space that stays free, 0 to 1; default 0.10
+}
+
+// SecretRef says where a secret comes from. At most one field is set.
+type SecretRef struct {
+	File     string // first line of this file
+	Command  string // first line of the output of this command, run by sh
+	KollaKey string // this key of Kolla's passwords.yml
+}
+
+// Kolla says where the deployment is described.
+type Kolla struct {
+	Inventory []string // files or directories, as given to ansible -i
+	Config    string   // the deploy host's configuration directory; default /etc/kolla
+	// VaultPassword opens an ansible-vault encrypted passwords.yml, only ever to read a KollaKey. The file itself is
+	// captured as it stands.
+	VaultPassword SecretRef
+	Tolerate      float64 // share of the hosts outside deploy, control, network and storage that may be missing; default 0.10
+}
+
+// MariaDB says how the database is reached.
+type MariaDB struct {
+	User     string
+	Password SecretRef
+	// Run is where mariadbd lives on its host: "container" (Kolla's way, the default) or "host".
+	Run       string
+	Container string // name of the container; default mariadb
+	Engine    string // docker or podman; default Kolla's kolla_container_engine, else docker
+	Enter     string // auto (default), exec or nsenter: how a container is entered
+	Desync    bool   // set wsrep_desync for the length of a physical backup; needs SUPER
+	Shards    []Shard
+	Control   Control
+}
+
+// Shard overrides what the inventory says of one Galera cluster.
+type Shard struct {
+	ID       int
+	Nodes    []string // inventory names
+	User     string
+	Password SecretRef
+}
+
+// Control says how nodes are stopped and started when a cluster is restored.
+type Control struct {
+	Kind         string // "kolla" (default) or "command"
+	KollaAnsible string // path of kolla-ansible; default: found in PATH
+	Stop         string // commands for Kind command, run on the node's host by sh
+	Start        string
+	Bootstrap    string
+}
