@@ -4,6 +4,7 @@ package source
 
 import (
 	"context"
+	"time"
 
 	"holdfast/internal/point"
 	"holdfast/internal/stream"
@@ -32,16 +33,19 @@ type Plan struct {
 
 // Task is one component to capture: a value that any process with the configuration could run.
 type Task struct {
-	Source   string            `json:"source"`
-	Name     string            `json:"name"` // unique within the source: "shard0/physical", "ctl1"
-	Kind     point.Kind        `json:"kind"`
-	Mode     point.Mode        `json:"mode"`
-	Host     string            `json:"host"`
-	Reason   string            `json:"reason"` // why this host, why this mode
-	Path     string            `json:"path"`   // where its tree stands: "mariadb/shard0/physical"
-	Required bool              `json:"required"`
-	Estimate int64             `json:"estimate"` // bytes to read, 0 when unknown
-	Args     map[string]string `json:"args,omitempty"`
+	Source   string     `json:"source"`
+	Name     string     `json:"name"` // unique within the source: "shard0/physical", "ctl1"
+	Kind     point.Kind `json:"kind"`
+	Mode     point.Mode `json:"mode"`
+	Host     string     `json:"host"`
+	Reason   string     `json:"reason"` // why this host, why this mode
+	Path     string     `json:"path"`   // where its tree stands: "mariadb/shard0/physical"
+	Required bool       `json:"required"`
+	Estimate int64      `json:"estimate"` // bytes to read, 0 when unknown
+	// Parent is the point whose copy of the component stands unchanged; the engine takes it over without a capture.
+	// Only for Mode Unchanged.
+	Parent string            `json:"parent,omitempty"`
+	Args   map[string]string `json:"args,omitempty"`
 }
 
 // Sink is where a component goes.
@@ -60,4 +64,6 @@ type Outcome struct {
 	Identity map[string]any
 	Proof    map[string]any
 	Notes    []string
+	// At is the moment whose state the copy holds; zero when the copy is not of one moment.
+	At time.Time
 }
