@@ -1,0 +1,50 @@
+# make demo runs the main job on a small real cloud; make test proves everything. Both install what they need with apt,
+# asking first on a terminal, and start nothing but what they stop again.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+GOFLAGS := -trimpath
+LDFLAGS := -s -w -X holdfast/internal/cli.version=$(VERSION)
+# The lab makes namespaces and runs servers under their own users, so it needs root.
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=PATH,HOME,GOCACHE,GOMODCACHE,GOFLAGS,CI)
+DEMO := $(CURDIR)/.demo
+TEST_TIMEOUT := 45m
+
+.PHONY: build deps demo demo-down test bench soak lint fmt schema clean
+
+build:
+	CGO_ENABLED=0 go build $(GOFLAGS) -ldflags '$(LDFLAGS)' -o bin/holdfast ./cmd/holdfast
+	CGO_ENABLED=0 go build $(GOFLAGS) -ldflags '$(LDFLAGS)' -o bin/lab ./cmd/lab
+
+deps: build
+	$(SUDO) bin/lab deps --install
+
+demo: deps
+	$(SUDO) scripts/demo.sh $(DEMO)
+
+demo-down: build
+	$(SUDO) bin/lab down $(DEMO)
+
+test: deps lint
+	$(SUDO) scripts/test.sh $(TEST_TIMEOUT)
+
+bench: deps
+	$(SUDO) scripts/bench.sh
+
+soak: deps
+	$(SUDO) env HOLDFAST_SOAK=1 go test -count=1 -timeout 12h -v -run Soak ./test/fault/
+
+lint:
+	@out=$$(gofmt -l cmd internal test); if [ -n "$$out" ]; then echo "run make fmt: $$out"; exit 1; fi
+	go vet ./...
+	go test -count=1 ./test/arch/
+
+fmt:
+	gofmt -w cmd internal test
+
+schema:
+	$(SUDO) scripts/schema.sh
+
+clean:
+	rm -rf bin
