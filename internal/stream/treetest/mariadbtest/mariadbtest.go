@@ -1,0 +1,133 @@
+// Package mariadbtest starts a private MariaDB server for one test: its own datadir and socket, no network.
+package mariadbtest
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Server is a running mariadbd. Its root has no password and only this machine's users reach its socket.
+type Server struct {
+	Dir    string // everything the server owns
+	Socket string
+}
+
+// Start initialises and starts a server with the given extra options, and stops it when the test ends.
+func Start(t testing.TB, options ...string) *Server {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "mariadbtest")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	s := &Server{Dir: dir, Socket: filepath.Join(dir, "s")}
+	account := own(t, dir)
+	data := "--datadir=" + filepath.Join(dir, "data")
+	run(t, "mariadb-install-db", "--no-defaults", data, "--user="+account, "--auth-root-authentication-method=normal", "--skip-test-db")
+	args := append([]string{"--no-defaults", data, "--user=" + account, "--socket=" + s.Socket, "--pid-file=" + filepath.Join(dir, "pid"),
+		"--skip-networking", "--server-id=1", "--log-bin=mysql-bin", "--log-error=" + filepath.Join(dir, "error.log"), "--character-set-server=utf8mb4",
+		"--innodb-buffer-pool-size=64M", "--innodb-log-file-size=32M", "--innodb-flush-log-at-trx-commit=0", "--loose-innodb-use-native-aio=0"}, options...)
+	cmd := exec.Command("mariadbd", args...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	exited := make(chan struct{})
+	go func() { cmd.Wait(); close(exited) }()
+	t.Cleanup(func() { stop(cmd.Process, exited) })
+	s.await(t, exited)
+	return s
+}
+
+// own gives dir to the account that the server runs as and returns its name.
+func own(t testing.TB, dir string) string {
+	t.Helper()
+	if os.Getuid() != 0 {
+		u, err := user.Current()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return u.Username
+	}
+	run(t, "chown", "mysql:mysql", dir)
+	return "mysql"
+}
+
+func stop(p *os.Process, exited <-chan struct{}) {
+	p.Signal(syscall.SIGTERM)
+	select {
+	case <-exited:
+	case <-time.After(20 * time.Second):
+		p.Kill()
+		<-exited
+	}
+}
+
+func (s *Server) await(t testing.TB, exited <-chan struct{}) {
+	t.Helper()
+	deadline := time.Now().Add(60 * time.Second)
+	for {
+		_, err := s.exec("SELECT 1")
+		if err == nil {
+			return
+		}
+		select {
+		case <-exited:
+			log, _ := os.ReadFile(filepath.Join(s.Dir, "error.log"))
+			t.Fatalf("mariadbd ended at once:\n%s", log)
+		case <-time.After(50 * time.Millisecond):
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("mariadbd is not up: %v", err)
+		}
+	}
+}
+
+// Exec runs statements, as the mariadb client reads them, and returns what they print: columns separated by tabs,
+// without headings.
+func (s *Server) Exec(t testing.TB, sql string) string {
+	t.Helper()
+	out, err := s.exec(sql)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// Try is Exec for statements that may fail.
+func (s *Server) Try(sql string) error {
+	_, err := s.exec(sql)
+	return err
+}
+
+func (s *Server) exec(sql string) (string, error) {
+	cmd := exec.Command("mariadb", "--no-defaults", "--socket="+s.Socket, "--user=root", "--batch", "--skip-column-names",
+		"--default-character-set=utf8mb4", "--max-allowed-packet=1G")
+	cmd.Stdin = strings.NewReader(sql)
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	if err := cmd.Run(); err != nil {
+		return "", fmt.Errorf("mariadb: %w: %s", err, errs.Bytes())
+	}
+	return out.String(), nil
+}
+
+// Command returns a client command with the options that reach this server in front of args.
+func (s *Server) Command(name string, args ...string) *exec.Cmd {
+	return exec.Command(name, append([]string{"--no-defaults", "--socket=" + s.Socket, "--user=root"}, args...)...)
+}
+
+func run(t testing.TB, name string, args ...string) {
+	t.Helper()
+	if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v\n%s", name, err, out)
+	}
+}
