@@ -2,7 +2,11 @@
 // keys are errors.
 package config
 
-import "time"
+import (
+	"time"
+
+	"holdfast/internal/secret"
+)
 
 // Config is the whole file with its defaults filled in.
 type Config struct {
@@ -24,12 +28,8 @@ type Tier struct {
 	Reserve    float64       // share of the space that stays free, 0 to 1; default 0.10
 }
 
-// SecretRef says where a secret comes from. At most one field is set.
-type SecretRef struct {
-	File     string // first line of this file
-	Command  string // first line of the output of this command, run by sh
-	KollaKey string // this key of Kolla's passwords.yml
-}
+// SecretRef says where a secret comes from; the zero value means that it is asked for on the terminal.
+type SecretRef = secret.Ref
 
 // Kolla says where the deployment is described.
 type Kolla struct {

@@ -1,0 +1,196 @@
+package config
+
+import (
+	"errors"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/tools/txtar"
+
+	"holdfast/internal/problem"
+	"holdfast/internal/secret"
+)
+
+var update = flag.Bool("update", false, "rewrite the expected errors")
+
+// TestErrors reads every testdata/*.txtar: a holdfast.yml and the faults that it must be told, with places and hints.
+func TestErrors(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.txtar")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no cases: %v", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
+			archive, err := txtar.ParseFile(file)
+			if err != nil || len(archive.Files) != 2 {
+				t.Fatalf("%d files: %v", len(archive.Files), err)
+			}
+			_, err = Parse("holdfast.yml", archive.Files[0].Data)
+			got := tell(t, err)
+			if *update {
+				archive.Files[1].Data = []byte(got)
+				if err := os.WriteFile(file, txtar.Format(archive), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if diff := cmp.Diff(string(archive.Files[1].Data), got); diff != "" {
+				t.Errorf("errors (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func tell(t *testing.T, err error) string {
+	t.Helper()
+	var errs *Errors
+	if !errors.As(err, &errs) {
+		t.Fatalf("want *Errors, got %v", err)
+	}
+	if problem.KindOf(err) != problem.Usage {
+		t.Errorf("kind %v is not usage", problem.KindOf(err))
+	}
+	var b strings.Builder
+	for _, f := range errs.Faults {
+		b.WriteString(f.String() + "\n")
+		if f.Hint != "" {
+			b.WriteString("  " + f.Hint + "\n")
+		}
+	}
+	return b.String()
+}
+
+const whole = `
+cloud: prod
+state: /srv/state
+tiers:
+  - name: local
+    url: file:///srv/vault
+    passphrase: {file: pass}
+  - {name: far, url: "file:far vault", passphrase: {command: "pass show holdfast"}, keep: 90d, reserve: 2.5%}
+kolla:
+  inventory: [multinode, /etc/extra]
+  vault_password: {file: /root/vp}
+  tolerate: 0.2
+mariadb:
+  user: backup
+  password: {kolla_key: mariadb_backup_database_password}
+  desync: true
+  shards:
+    - {id: 0, nodes: [ctl1, ctl2]}
+    - {id: 1, user: b1, password: {file: b1}}
+  control: {kind: command, stop: "stop it", start: s, bootstrap: b}
+`
+
+func wholeConfig(file string) Config {
+	return Config{
+		File:  file,
+		Cloud: "prod", State: "/srv/state", Kit: "/srv/state/kit",
+		Tiers: []Tier{
+			{Name: "local", URL: "file:///srv/vault", Passphrase: secret.Ref{File: "/etc/hf/pass"}, Keep: 7 * Day, Reserve: 0.1},
+			{
+				Name: "far", URL: "file:///etc/hf/far%20vault", Passphrase: secret.Ref{Command: "pass show holdfast"},
+				Keep: 90 * Day, Reserve: 0.025,
+			},
+		},
+		Kolla: Kolla{
+			Inventory: []string{"/etc/hf/multinode", "/etc/extra"}, Config: "/etc/kolla",
+			VaultPassword: secret.Ref{File: "/root/vp"}, Tolerate: 0.2,
+		},
+		MariaDB: &MariaDB{
+			User: "backup", Password: secret.Ref{KollaKey: "mariadb_backup_database_password"},
+			Run: "container", Container: "mariadb", Enter: "auto", Desync: true,
+			Shards: []Shard{
+				{ID: 0, Nodes: []string{"ctl1", "ctl2"}},
+				{ID: 1, User: "b1", Password: secret.Ref{File: "/etc/hf/b1"}},
+			},
+			Control: Control{Kind: "command", Stop: "stop it", Start: "s", Bootstrap: "b"},
+		},
+	}
+}
+
+func TestParseWhole(t *testing.T) {
+	got, err := Parse("/etc/hf/holdfast.yml", []byte(whole))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(wholeConfig("/etc/hf/holdfast.yml"), *got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestParseDefaults(t *testing.T) {
+	got, err := Parse("/etc/hf/holdfast.yml", []byte("cloud: c\ntiers: [{name: local, url: file:///v}]\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Config{
+		File: "/etc/hf/holdfast.yml", Cloud: "c", State: "/var/lib/holdfast", Kit: "/var/lib/holdfast/kit",
+		Tiers: []Tier{{Name: "local", URL: "file:///v", Keep: 7 * 24 * time.Hour, Reserve: 0.1}},
+		Kolla: Kolla{Config: "/etc/kolla", Tolerate: 0.1},
+	}
+	if diff := cmp.Diff(want, *got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestLoadResolvesAgainstTheFile(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "h.yml"), []byte("cloud: c\nstate: st\ntiers: [{name: l, url: 'file:v'}]\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(filepath.Dir(dir))
+	got, err := Load(filepath.Join(filepath.Base(dir), "h.yml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.File != filepath.Join(dir, "h.yml") || got.State != filepath.Join(dir, "st") ||
+		got.Tiers[0].URL != "file://"+filepath.Join(dir, "v") {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestLoadMissing(t *testing.T) {
+	_, err := Load(filepath.Join(t.TempDir(), "none.yml"))
+	if problem.KindOf(err) != problem.Usage || !strings.Contains(problem.HintOf(err), "holdfast init") {
+		t.Errorf("got %v, hint %q", err, problem.HintOf(err))
+	}
+}
+
+func TestFind(t *testing.T) {
+	env := map[string]string{}
+	getenv := func(key string) string { return env[key] }
+	if got := Find("", getenv); got != DefaultFile {
+		t.Error(got)
+	}
+	env[EnvFile] = "/from/env"
+	if got := Find("", getenv); got != "/from/env" {
+		t.Error(got)
+	}
+	if got := Find("/given", getenv); got != "/given" {
+		t.Error(got)
+	}
+}
+
+func TestDurations(t *testing.T) {
+	for text, want := range map[string]time.Duration{
+		"36h": 36 * time.Hour, "7d": 7 * Day, "90d": 90 * Day, "1y": Year, "4w": 28 * Day, "1y30d": Year + 30*Day, "90s": 90 * time.Second,
+	} {
+		got, err := ParseDuration(text)
+		if err != nil || got != want {
+			t.Errorf("%s: %v, %v", text, got, err)
+		}
+		if back, err := ParseDuration(FormatDuration(got)); err != nil || back != got {
+			t.Errorf("%s: %v written as %s reads as %v, %v", text, got, FormatDuration(got), back, err)
+		}
+	}
+	for _, text := range []string{"", "7", "d", "7x", "-7d", "7 d", "1.5d", "0d", "300y", "99999999999999999999d", "7é"} {
+		if got, err := ParseDuration(text); err == nil {
+			t.Errorf("%q: accepted as %v", text, got)
+		}
+	}
+}

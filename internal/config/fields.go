@@ -1,0 +1,180 @@
+package config
+
+import (
+	"path/filepath"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"holdfast/internal/secret"
+)
+
+// What stands in for keys that are not given.
+const (
+	DefaultState     = "/var/lib/holdfast"
+	DefaultKolla     = "/etc/kolla"
+	DefaultKeep      = 7 * Day
+	DefaultReserve   = 0.10
+	DefaultTolerate  = 0.10
+	DefaultContainer = "mariadb"
+)
+
+const maxShard = 1023
+
+func (d *decoder) config(n *yaml.Node) Config {
+	c := Config{
+		State: DefaultState,
+		Kolla: Kolla{Config: DefaultKolla, Tolerate: DefaultTolerate},
+	}
+	found := d.mapping(n, "",
+		required("cloud", d.text(&c.Cloud, aName)),
+		optional("state", d.path(&c.State)),
+		optional("kit", d.path(&c.Kit)),
+		required("tiers", list(d, &c.Tiers, d.tier)),
+		optional("kolla", func(n *yaml.Node, at string) { d.kolla(&c.Kolla, n, at) }),
+		optional("mariadb", func(n *yaml.Node, at string) { c.MariaDB = d.mariadb(n, at) }),
+	)
+	if c.Kit == "" {
+		c.Kit = filepath.Join(c.State, "kit")
+	}
+	if maria := found["mariadb"]; maria != nil && found["kolla"] == nil {
+		d.fault(maria, "add kolla: with its inventory", "mariadb needs kolla.inventory to find its nodes")
+	}
+	return c
+}
+
+func (d *decoder) tier(n *yaml.Node, at string) Tier {
+	t := Tier{Reserve: DefaultReserve}
+	first := strings.HasSuffix(at, "[0]")
+	if first {
+		t.Keep = DefaultKeep
+	}
+	d.mapping(n, at,
+		required("name", d.text(&t.Name, aName, d.unique("tier name"))),
+		required("url", d.url(&t.URL)),
+		optional("passphrase", d.secret(&t.Passphrase, "file", "command")),
+		field{"keep", !first, d.duration(&t.Keep)},
+		optional("reserve", d.share(&t.Reserve)),
+	)
+	return t
+}
+
+// url reads the place of a vault, which no two tiers share.
+func (d *decoder) url(dst *string) reader {
+	return func(n *yaml.Node, at string) {
+		var given, canonical string
+		d.text(&given, func(n *yaml.Node, text string) (wrong, hint string) {
+			var err error
+			if canonical, hint, err = d.tierURL(text); err != nil {
+				return err.Error(), hint
+			}
+			return d.unique("place")(n, canonical)
+		})(n, at)
+		if given != "" {
+			*dst = canonical
+		}
+	}
+}
+
+func (d *decoder) kolla(k *Kolla, n *yaml.Node, at string) {
+	d.mapping(n, at,
+		required("inventory", d.paths(&k.Inventory)),
+		optional("config", d.path(&k.Config)),
+		optional("vault_password", d.secret(&k.VaultPassword, "file", "command")),
+		optional("tolerate", d.share(&k.Tolerate)),
+	)
+}
+
+func (d *decoder) mariadb(n *yaml.Node, at string) *MariaDB {
+	m := &MariaDB{
+		Run: "container", Container: DefaultContainer, Enter: "auto",
+		Control: Control{Kind: "kolla"},
+	}
+	d.mapping(n, at,
+		required("user", d.text(&m.User)),
+		required("password", d.secret(&m.Password, "file", "command", "kolla_key")),
+		optional("run", d.text(&m.Run, oneOf("container", "host"))),
+		optional("container", d.text(&m.Container, aName)),
+		optional("engine", d.text(&m.Engine, oneOf("docker", "podman"))),
+		optional("enter", d.text(&m.Enter, oneOf("auto", "exec", "nsenter"))),
+		optional("desync", d.flag(&m.Desync)),
+		optional("shards", list(d, &m.Shards, d.shard)),
+		optional("control", func(n *yaml.Node, at string) { d.control(&m.Control, n, at) }),
+	)
+	return m
+}
+
+func (d *decoder) shard(n *yaml.Node, at string) Shard {
+	var s Shard
+	d.mapping(n, at,
+		required("id", d.number(&s.ID, maxShard, "shard")),
+		optional("nodes", list(d, &s.Nodes, d.node)),
+		optional("user", d.text(&s.User)),
+		optional("password", d.secret(&s.Password, "file", "command", "kolla_key")),
+	)
+	return s
+}
+
+// node reads an inventory name; one that begins with a dash would be taken for an option by ssh.
+func (d *decoder) node(n *yaml.Node, at string) (name string) {
+	d.text(&name, func(_ *yaml.Node, text string) (wrong, hint string) {
+		if strings.HasPrefix(text, "-") || strings.ContainsAny(text, " \t\r\n/") {
+			return "not the name of a host", "use the name that the inventory gives it"
+		}
+		return "", ""
+	})(n, at)
+	return name
+}
+
+func (d *decoder) control(c *Control, n *yaml.Node, at string) {
+	found := d.mapping(n, at,
+		optional("kind", d.text(&c.Kind, oneOf("kolla", "command"))),
+		optional("kolla_ansible", d.program(&c.KollaAnsible)),
+		optional("stop", d.text(&c.Stop)),
+		optional("start", d.text(&c.Start)),
+		optional("bootstrap", d.text(&c.Bootstrap)),
+	)
+	for _, key := range []string{"stop", "start", "bootstrap"} {
+		switch {
+		case c.Kind == "command" && found[key] == nil:
+			d.fault(n, "kind command needs stop, start and bootstrap", "%s is missing", join(at, key))
+		case c.Kind == "kolla" && found[key] != nil:
+			d.fault(found[key], "add kind: command", "%s is used only with kind: command", join(at, key))
+		}
+	}
+}
+
+// program reads the name of a program, looked for in PATH when it has no slash.
+func (d *decoder) program(dst *string) reader {
+	return func(n *yaml.Node, at string) {
+		d.text(dst)(n, at)
+		if strings.Contains(*dst, "/") {
+			*dst = d.abs(*dst)
+		}
+	}
+}
+
+// secret reads where a secret comes from: exactly one of the given ways. What stands there is never repeated, since a
+// password written into the wrong place is one still.
+func (d *decoder) secret(dst *secret.Ref, ways ...string) reader {
+	example := "write {" + ways[0] + ": …}; secrets never stand in the configuration itself"
+	return func(n *yaml.Node, at string) {
+		n = resolve(n)
+		if n.Kind != yaml.MappingNode {
+			d.fault(n, example, "%s must say where the secret is, with %s", at, strings.Join(ways, " or "))
+			return
+		}
+		all := []field{
+			optional("file", d.path(&dst.File)),
+			optional("command", d.text(&dst.Command)),
+			optional("kolla_key", d.text(&dst.KollaKey, aName)),
+		}
+		found := d.mapping(n, at, all[:len(ways)]...)
+		switch {
+		case len(n.Content) == 0:
+			d.fault(n, example, "%s must have one of %s", at, strings.Join(ways, ", "))
+		case len(found) > 1:
+			d.fault(n, "keep one of them", "%s has more than one of %s", at, strings.Join(ways, ", "))
+		}
+	}
+}

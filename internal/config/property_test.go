@@ -1,0 +1,124 @@
+package config
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"holdfast/internal/secret"
+)
+
+// TestRenderReadsBack draws configurations and demands that a rendered one reads back as the same.
+func TestRenderReadsBack(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		want := aConfig(t)
+		text := Render(want)
+		got, err := Parse("/etc/hf/holdfast.yml", text)
+		if err != nil {
+			t.Fatalf("%v\n%s", err, text)
+		}
+		if diff := cmp.Diff(want, *got); diff != "" {
+			t.Fatalf("(-want +got):\n%s\n%s", diff, text)
+		}
+	})
+}
+
+var (
+	names = rapid.StringMatching(`[A-Za-z0-9][A-Za-z0-9._-]{0,20}`)
+	paths = rapid.Map(rapid.StringMatching(`[a-zé #'":{}%?*&!-]{1,12}`), func(s string) string { return "/p/" + s })
+	texts = rapid.StringMatching(`[!-~][ -~\n\tä€]{0,30}`)
+	share = rapid.Float64Range(0, 0.9999)
+	spans = rapid.Map(rapid.Int64Range(1, int64(100*Year/time.Second)), func(n int64) time.Duration {
+		return time.Duration(n) * time.Second
+	})
+)
+
+func aSecret(kollaKey bool) *rapid.Generator[secret.Ref] {
+	kinds := []*rapid.Generator[secret.Ref]{
+		rapid.Map(paths, func(s string) secret.Ref { return secret.Ref{File: s} }),
+		rapid.Map(texts, func(s string) secret.Ref { return secret.Ref{Command: s} }),
+	}
+	if kollaKey {
+		kinds = append(kinds, rapid.Map(names, func(s string) secret.Ref { return secret.Ref{KollaKey: s} }))
+	}
+	return rapid.OneOf(kinds...)
+}
+
+func aConfig(t *rapid.T) Config {
+	c := Config{
+		File: "/etc/hf/holdfast.yml", Cloud: names.Draw(t, "cloud"),
+		State: paths.Draw(t, "state"), Kit: paths.Draw(t, "kit"),
+		Kolla: Kolla{Config: DefaultKolla, Tolerate: DefaultTolerate},
+	}
+	for _, name := range rapid.SliceOfNDistinct(names, 1, 4, rapid.ID).Draw(t, "tiers") {
+		c.Tiers = append(c.Tiers, Tier{
+			Name: name, URL: FileURL("/v/" + name), Keep: spans.Draw(t, "keep"), Reserve: share.Draw(t, "reserve"),
+			Passphrase: rapid.OneOf(rapid.Just(secret.Ref{}), aSecret(false)).Draw(t, "passphrase"),
+		})
+	}
+	if rapid.Bool().Draw(t, "kolla") {
+		c.Kolla = Kolla{
+			Inventory: rapid.SliceOfN(paths, 1, 3).Draw(t, "inventory"), Config: paths.Draw(t, "config"),
+			Tolerate: share.Draw(t, "tolerate"), VaultPassword: aSecret(false).Draw(t, "vault_password"),
+		}
+		c.MariaDB = aMariaDB(t)
+	}
+	return c
+}
+
+func aMariaDB(t *rapid.T) *MariaDB {
+	m := &MariaDB{
+		User: texts.Draw(t, "user"), Password: aSecret(true).Draw(t, "password"),
+		Run:       rapid.SampledFrom([]string{"container", "host"}).Draw(t, "run"),
+		Container: names.Draw(t, "container"),
+		Engine:    rapid.SampledFrom([]string{"", "docker", "podman"}).Draw(t, "engine"),
+		Enter:     rapid.SampledFrom([]string{"auto", "exec", "nsenter"}).Draw(t, "enter"),
+		Desync:    rapid.Bool().Draw(t, "desync"),
+		Control:   Control{Kind: "kolla"},
+	}
+	for _, id := range rapid.SliceOfNDistinct(rapid.IntRange(0, maxShard), 0, 3, rapid.ID).Draw(t, "shards") {
+		m.Shards = append(m.Shards, Shard{
+			ID: id, Nodes: rapid.OneOf(rapid.Just[[]string](nil), rapid.SliceOfN(names, 1, 3)).Draw(t, "nodes"),
+			User: rapid.OneOf(rapid.Just(""), texts).Draw(t, "user"), Password: aSecret(true).Draw(t, "password"),
+		})
+	}
+	if rapid.Bool().Draw(t, "command") {
+		m.Control = Control{
+			Kind: "command", Stop: texts.Draw(t, "stop"), Start: texts.Draw(t, "start"),
+			Bootstrap: texts.Draw(t, "bootstrap"),
+		}
+	} else if rapid.Bool().Draw(t, "program") {
+		m.Control.KollaAnsible = rapid.OneOf(names, paths).Draw(t, "kolla_ansible")
+	}
+	return m
+}
+
+// FuzzParse demands that no input panics, that every refusal has a place, and that what is accepted can be rendered
+// and reads back as the same.
+func FuzzParse(f *testing.F) {
+	f.Add([]byte(whole))
+	f.Add([]byte("cloud: c\ntiers: [{name: local, url: file:///v}]\n"))
+	f.Add([]byte("a: &a [*a]\ntiers: *a\n"))
+	f.Add([]byte("<<: {cloud: x}\ncloud: &c c\nstate: *c\n"))
+	f.Add([]byte("\xff\x00{"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		c, err := Parse("/etc/hf/holdfast.yml", data)
+		if err != nil {
+			for _, fault := range err.(*Errors).Faults {
+				if fault.Line < 1 || fault.Col < 1 || fault.Message == "" {
+					t.Fatalf("fault without place or message: %+v", fault)
+				}
+			}
+			return
+		}
+		again, err := Parse("/etc/hf/holdfast.yml", Render(*c))
+		if err != nil {
+			t.Fatalf("rendered: %v\n%s", err, Render(*c))
+		}
+		if diff := cmp.Diff(c, again); diff != "" {
+			t.Fatalf("(-first +again):\n%s\n%s", diff, Render(*c))
+		}
+	})
+}

@@ -1,0 +1,177 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"net/url"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"holdfast/internal/suggest"
+)
+
+// Day, Week and Year are the calendar lengths that keep terms are counted in: a year is 365 days.
+const (
+	Day  = 24 * time.Hour
+	Week = 7 * Day
+	Year = 365 * Day
+)
+
+var units = []struct {
+	name string
+	span time.Duration
+}{{"y", Year}, {"w", Week}, {"d", Day}, {"h", time.Hour}, {"m", time.Minute}, {"s", time.Second}}
+
+// ParseDuration reads whole numbers with a unit of y, w, d, h, m or s, one after the other ("1y30d"). The result is
+// more than zero.
+func ParseDuration(text string) (time.Duration, error) {
+	var sum time.Duration
+	rest := text
+	for rest != "" {
+		digits := len(rest) - len(strings.TrimLeft(rest, "0123456789"))
+		n, err := strconv.ParseInt(rest[:digits], 10, 64)
+		if err != nil {
+			return 0, fmt.Errorf("%q is not a duration", text)
+		}
+		if digits == len(rest) {
+			return 0, fmt.Errorf("%q has no unit", text)
+		}
+		unit := slices.IndexFunc(units, func(u struct {
+			name string
+			span time.Duration
+		},
+		) bool {
+			return u.name == rest[digits:digits+1]
+		})
+		if unit < 0 {
+			return 0, fmt.Errorf("%q is not a duration", text)
+		}
+		span := units[unit].span
+		if n > int64((math.MaxInt64-sum)/span) {
+			return 0, fmt.Errorf("%q is too long", text)
+		}
+		sum += time.Duration(n) * span
+		rest = rest[digits+1:]
+	}
+	if sum == 0 {
+		return 0, fmt.Errorf("%q is no time at all", text)
+	}
+	return sum, nil
+}
+
+// FormatDuration writes d, whole seconds, as ParseDuration reads it: in one unit if one divides it, else in several.
+func FormatDuration(d time.Duration) string {
+	for _, u := range units {
+		if d >= u.span && d%u.span == 0 {
+			return fmt.Sprintf("%d%s", d/u.span, u.name)
+		}
+	}
+	var b strings.Builder
+	for _, u := range units {
+		if n := d / u.span; n > 0 {
+			fmt.Fprintf(&b, "%d%s", n, u.name)
+			d -= n * u.span
+		}
+	}
+	return b.String()
+}
+
+// parseShare reads "10%" or 0.1.
+func parseShare(text string) (float64, error) {
+	number, percent := strings.CutSuffix(text, "%")
+	v, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
+	if err != nil || math.IsNaN(v) {
+		return 0, fmt.Errorf("%q is not a percentage", text)
+	}
+	if percent {
+		v /= 100
+	}
+	switch {
+	case v >= 1 && !percent:
+		return 0, fmt.Errorf("%q has no %% sign", text)
+	case v < 0 || v >= 1:
+		return 0, fmt.Errorf("%q is not between 0%% and 100%%", text)
+	}
+	return math.Abs(v), nil
+}
+
+// formatShare writes v so that parseShare gives exactly v again.
+func formatShare(v float64) string {
+	percent := strconv.FormatFloat(v*100, 'f', -1, 64) + "%"
+	if back, err := parseShare(percent); err == nil && back == v {
+		return percent
+	}
+	return strconv.FormatFloat(v, 'f', -1, 64)
+}
+
+// tierURL checks where a vault is and returns it in its canonical form.
+func (d *decoder) tierURL(text string) (canonical, hint string, err error) {
+	if filepath.IsAbs(text) {
+		return "", "write file://" + text, errors.New("it is a path, not a URL")
+	}
+	u, err := url.Parse(text)
+	switch {
+	case err != nil:
+		return "", "write file:///PATH", errors.New("it is not a URL")
+	case u.User != nil:
+		return "", "", errors.New("credentials do not belong in a URL")
+	case u.Scheme != "file":
+		return "", "write file:///PATH", fmt.Errorf("scheme %q is not one this version can store in", u.Scheme)
+	case u.Host != "":
+		return "", "a path begins with three slashes: file:///" + u.Host + u.Path, errors.New("a file URL has no host")
+	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
+		return "", "write file:///PATH", errors.New("a file URL has neither ? nor #")
+	}
+	path := u.Path
+	if u.Opaque != "" { // file:vault, relative to the configuration
+		if path, err = url.PathUnescape(u.Opaque); err != nil {
+			return "", "write file:///PATH", errors.New("it is not a URL")
+		}
+	}
+	if path == "" || strings.ContainsRune(path, 0) {
+		return "", "write file:///PATH", errors.New("it names no path")
+	}
+	return FileURL(d.abs(path)), "", nil
+}
+
+// FileURL is the URL of a vault in the directory path.
+func FileURL(path string) string { return (&url.URL{Scheme: "file", Path: path}).String() }
+
+var word = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
+
+// aName accepts what can stand in file names, labels and user@host.
+func aName(_ *yaml.Node, text string) (wrong, hint string) {
+	if word.MatchString(text) {
+		return "", ""
+	}
+	return fmt.Sprintf("%q is not a name", text), "use up to 64 letters, digits, dots, dashes and underscores"
+}
+
+// oneOf accepts the given words.
+func oneOf(words ...string) check {
+	return func(_ *yaml.Node, text string) (wrong, hint string) {
+		if slices.Contains(words, text) {
+			return "", ""
+		}
+		return fmt.Sprintf("%q is not known", text), suggest.Hint(text, words, "one of "+strings.Join(words, ", "))
+	}
+}
+
+// unique accepts a text once per group.
+func (d *decoder) unique(group string) check {
+	return func(n *yaml.Node, text string) (wrong, hint string) {
+		key := group + "\x00" + text
+		if line, ok := d.seen[key]; ok {
+			return fmt.Sprintf("%s %q is already used on line %d", group, text, line), "give each its own"
+		}
+		d.seen[key] = n.Line
+		return "", ""
+	}
+}
