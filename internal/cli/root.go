@@ -1,0 +1,146 @@
+// Package cli is the command line: one file per command, each an options struct and a run method that takes what it
+// needs from app. Data goes to stdout, talk and progress to stderr, and every error ends in one place, where its kind
+// decides the exit code.
+package cli
+
+import (
+	"context"
+	"io"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"holdfast/internal/problem"
+	"holdfast/internal/suggest"
+)
+
+// Env is the world outside: a test gives its own.
+type Env struct {
+	Stdin          io.Reader
+	Stdout, Stderr io.Writer
+	Getenv         func(string) string
+	// IsTerminal reports whether one of the three streams is a terminal.
+	IsTerminal func(stream any) bool
+	// Size is the width and height of the terminal that stderr is, in cells.
+	Size func() (width, height int)
+	Now  func() time.Time
+}
+
+// app is what all commands share.
+type app struct {
+	env     Env
+	file    string // -c
+	json    bool
+	quiet   bool
+	noColor bool
+	yes     bool
+}
+
+// commands lists every command there is.
+func (a *app) commands() []*cobra.Command {
+	return []*cobra.Command{
+		newConfigCommand(a),
+		newVersionCommand(a),
+		newManCommand(a),
+	}
+}
+
+// Main runs one command line, without the program's name, and returns its exit code. Cancelling ctx stops the command,
+// which is then told to the operator as an interruption.
+func Main(ctx context.Context, args []string, env Env) int {
+	a := &app{env: env}
+	root := newRoot(a)
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	a.json = a.json || asksJSON(args) // a flag that cannot be parsed keeps those behind it from being read
+	return a.fail(ctx, err)
+}
+
+func newRoot(a *app) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "holdfast",
+		Short: "back up an OpenStack cloud on Ceph, and bring it back",
+		Long: "Holdfast backs up an OpenStack cloud that was deployed with Kolla-Ansible, and brings it back.\n" +
+			"Every command reads holdfast.yml: -c FILE, else $HOLDFAST_CONFIG, else /etc/holdfast/holdfast.yml.",
+		Args:              cobra.ArbitraryArgs,
+		RunE:              needsCommand,
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		DisableAutoGenTag: true,
+	}
+	root.SetIn(a.env.Stdin)
+	root.SetOut(a.env.Stdout)
+	root.SetErr(a.env.Stderr)
+	root.SetFlagErrorFunc(flagError)
+	flags := root.PersistentFlags()
+	flags.StringVarP(&a.file, "config", "c", "", "read this holdfast.yml `FILE`")
+	flags.BoolVar(&a.json, "json", false, "print JSON: the result on stdout, events and errors as lines on stderr")
+	flags.BoolVarP(&a.quiet, "quiet", "q", false, "show no progress")
+	flags.BoolVar(&a.noColor, "no-color", false, "use no colour")
+	root.AddCommand(a.commands()...)
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	each(root, asUsage)
+	tellExits(root)
+	return root
+}
+
+func each(c *cobra.Command, do func(*cobra.Command)) {
+	do(c)
+	for _, child := range c.Commands() {
+		each(child, do)
+	}
+}
+
+// asUsage makes wrong arguments of c a usage problem.
+func asUsage(c *cobra.Command) {
+	check := c.Args
+	if check == nil {
+		return
+	}
+	c.Args = func(c *cobra.Command, args []string) error {
+		if err := check(c, args); err != nil {
+			return problem.New(problem.Usage, "usage: "+c.UseLine(), "%w", err)
+		}
+		return nil
+	}
+}
+
+// needsCommand ends a command that only groups others: without arguments with its usage, else with what was
+// probably meant.
+func needsCommand(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		c.SetOut(c.ErrOrStderr())
+		c.Usage()
+		return problem.New(problem.Usage, "see "+c.CommandPath()+" --help", "%s needs a command", c.CommandPath())
+	}
+	var names []string
+	for _, child := range c.Commands() {
+		if child.IsAvailableCommand() {
+			names = append(names, child.Name())
+		}
+	}
+	hint := suggest.Hint(args[0], names, "see "+c.CommandPath()+" --help")
+	return problem.New(problem.Usage, hint, "unknown command %q", c.CommandPath()+" "+args[0])
+}
+
+func flagError(c *cobra.Command, err error) error {
+	hint := "see " + c.CommandPath() + " --help"
+	if unknown, ok := errorsAs[*pflag.NotExistError](err); ok && len(unknown.GetSpecifiedName()) > 1 {
+		var names []string
+		c.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+		if near := suggest.Nearest(unknown.GetSpecifiedName(), names); near != "" {
+			hint = "did you mean --" + near + "?"
+		}
+	}
+	return problem.New(problem.Usage, hint, "%w", err)
+}
+
+func asksJSON(args []string) bool {
+	if end := slices.Index(args, "--"); end >= 0 {
+		args = args[:end]
+	}
+	return slices.Contains(args, "--json")
+}
