@@ -1,0 +1,38 @@
+#!/bin/sh
+# First process of one lab host, in namespaces of its own: it lays the host's files over the machine's and runs sshd.
+# Usage: boot.sh HOSTDIR NAME; descriptor 3 is the lock on the lab's ports, held as long as this process lives.
+set -eu
+dir=$1 name=$2
+
+mount --make-rprivate /
+mount -t proc proc /proc
+mount -t tmpfs -o mode=755 holdfast-lab "$dir/mnt" # by this mount the lab recognises the host
+echo "$name" >/proc/sys/kernel/hostname
+
+# cover PATH KEY [LOWER]: writes below PATH stay in this host's memory; LOWER is laid over what the machine has there.
+cover() {
+    mkdir "$dir/mnt/$2" "$dir/mnt/$2.work"
+    mount -t overlay "holdfast-lab" \
+        -o "lowerdir=${3:+$3:}$1,upperdir=$dir/mnt/$2,workdir=$dir/mnt/$2.work" "$1"
+}
+
+# own PATH KEY: PATH is the host's directory KEY.
+own() {
+    mkdir -p "$1"
+    mount --bind "$dir/$2" "$1"
+}
+
+cover /etc etc "$dir/etc"
+own /etc/kolla etc/kolla
+own /etc/mysql etc/mysql
+cover /var/lib lib
+own /var/lib/mysql var-lib-mysql
+own /var/lib/docker var-lib-docker
+cover /var/log log
+own /var/log/kolla var-log-kolla
+mount -t tmpfs -o mode=755 holdfast-lab /run
+mkdir -p /run/sshd /run/lock
+own /run/mysqld run-mysqld
+
+/usr/sbin/sshd -D -e -f "$dir/sshd_config" </dev/null >>"$dir/sshd.log" 2>&1 3>&- &
+wait

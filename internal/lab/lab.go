@@ -1,0 +1,167 @@
+// Package lab brings up a small real cloud on this machine: hosts with their own /etc/kolla, sshd and process table, a
+// Galera cluster with the OpenStack schemas, and a Kolla deployment that describes it all. Everything listens on
+// 127.0.0.1 and lives in one directory, and nothing is left when the lab is down.
+//
+// A host is a set of private namespaces (mount, hostname, processes) held by one shell. The processes of a host end
+// with that shell, so that taking a lab down is a matter of a few signals. A host is recognised by its mount table and
+// never by a remembered process number, which somebody else may have by now.
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"time"
+
+	"holdfast/internal/problem"
+	"holdfast/internal/secret"
+)
+
+// Options says what a lab holds.
+type Options struct {
+	Dir        string // everything of the lab; absent or empty before Up
+	Galera     int    // nodes of the first Galera cluster; 0: hosts with sshd only
+	Shards     int    // Galera clusters; default 1
+	ShardNodes int    // nodes of each further cluster; default 1
+	Containers bool   // mariadbd runs in a container named mariadb, one docker engine per host
+	Rows       int    // scale of the seeded rows; 0 is the default scale
+	BulkMiB    int    // size of the schema bulk in MiB, for benches
+	SST        string // wsrep_sst_method; default rsync
+	Seed       int64  // of the rows; the same seed gives the same rows
+}
+
+// Lab is a running lab. It is also the content of DIR/lab.json.
+type Lab struct {
+	Options    Options
+	PortBase   int // first port of the block that belongs to this lab
+	Hosts      []Host
+	Shards     []Shard
+	SSHUser    string
+	KeyFile    string // private key of SSHUser
+	KnownHosts string
+
+	rootPassword secret.Secret
+}
+
+// Host is one machine of the lab: ssh answers on 127.0.0.1:Port.
+type Host struct {
+	Name   string
+	Port   int
+	Groups []string // of the inventory
+}
+
+// Shard is one Galera cluster.
+type Shard struct {
+	ID    int
+	Nodes []Node
+}
+
+// Node is one mariadbd. It has its host's name; SQL answers on 127.0.0.1:SQLPort.
+type Node struct {
+	Host       string
+	Shard      int
+	SQLPort    int
+	GaleraPort int // group communication; IST is the next port, SST the one after it
+}
+
+const stateFile = "lab.json"
+
+// plainPath is what a lab's directory may look like: it goes into mount options and configuration files unquoted.
+var plainPath = regexp.MustCompile(`^/[A-Za-z0-9._/@+-]+$`)
+
+// Up brings a lab up in opts.Dir and tells log each step with its seconds. When it fails, what had been started is
+// stopped again and the directory is kept for its logs.
+func Up(ctx context.Context, opts Options, log func(string)) (*Lab, error) {
+	l, lock, err := prepare(ctx, opts)
+	if err != nil {
+		return nil, err
+	}
+	defer lock.Close()
+	for _, s := range l.steps(lock) {
+		began := time.Now()
+		if err := s.do(ctx); err != nil {
+			stopErr := l.stop(context.WithoutCancel(ctx))
+			return nil, errors.Join(fmt.Errorf("%s: %w", s.name, err), stopErr)
+		}
+		log(fmt.Sprintf("%-34s %6.2f s", s.name, time.Since(began).Seconds()))
+	}
+	return l, nil
+}
+
+type step struct {
+	name string
+	do   func(context.Context) error
+}
+
+// steps lists what Up does, in order. lock is the lab's block of ports, which the hosts inherit.
+func (l *Lab) steps(lock *os.File) []step {
+	steps := []step{
+		{"keys and Kolla tree", l.writeFiles},
+		{fmt.Sprintf("%d hosts with sshd", len(l.Hosts)), func(ctx context.Context) error { return l.startHosts(ctx, lock) }},
+	}
+	for i := range l.Shards {
+		steps = append(steps, l.shardSteps(&l.Shards[i])...)
+	}
+	return append(steps, step{"lab.json", func(context.Context) error { return l.save() }})
+}
+
+// prepare checks that the lab can come up here and reserves its ports.
+func prepare(ctx context.Context, opts Options) (*Lab, *os.File, error) {
+	if err := checkMachine(opts); err != nil {
+		return nil, nil, err
+	}
+	opts, err := opts.withDefaults()
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := claimDir(ctx, opts.Dir); err != nil {
+		return nil, nil, err
+	}
+	base, lock, err := reservePorts()
+	if err != nil {
+		return nil, nil, err
+	}
+	l := plan(opts, base)
+	return l, lock, l.save()
+}
+
+func (o Options) withDefaults() (Options, error) {
+	dir, err := filepath.Abs(o.Dir)
+	if err != nil {
+		return o, fmt.Errorf("resolve directory: %w", err)
+	}
+	o.Dir = dir
+	o.Shards, o.ShardNodes = max(o.Shards, 1), max(o.ShardNodes, 1)
+	if o.SST == "" {
+		o.SST = "rsync"
+	}
+	if n := o.Galera + (o.Shards-1)*o.ShardNodes; n > maxNodes {
+		return o, problem.New(problem.Usage, fmt.Sprintf("a lab has room for %d", maxNodes), "%d database nodes", n)
+	}
+	return o, nil
+}
+
+// claimDir makes dir the lab's own: absent, empty, or the remains of a lab that no longer runs, which are removed.
+func claimDir(ctx context.Context, dir string) error {
+	if !plainPath.MatchString(dir) || filepath.Dir(dir) == dir {
+		return problem.New(problem.Usage, "choose a directory of letters, digits and ._@+-", "unusable directory %q", dir)
+	}
+	if _, err := os.Stat(filepath.Join(dir, stateFile)); err == nil {
+		if len(findHosts(dir)) > 0 {
+			return problem.New(problem.Busy, "take it down first: lab down "+dir, "a lab is already up in %s", dir)
+		}
+		if err := wipe(ctx, dir); err != nil {
+			return err
+		}
+	}
+	if entries, err := os.ReadDir(dir); err == nil && len(entries) > 0 {
+		return problem.New(problem.Usage, "give a new or an empty directory", "%s is not empty and holds no lab", dir)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("create lab directory: %w", err)
+	}
+	return nil
+}
