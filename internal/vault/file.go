@@ -1,0 +1,201 @@
+package vault
+
+import (
+	"errors"
+	"io/fs"
+
+	"github.com/kopia/kopia/repo/splitter"
+
+	"holdfast/internal/stream"
+)
+
+// Sizes of pieces in bytes, chosen by measurement: docs/design/vault.md has the table.
+const (
+	pagePiece     = 256 << 10
+	plainSplitter = "DYNAMIC-512K-BUZHASH"
+	zeroPiece     = 1 << 20 // of a hole in a plain file
+	firstBuffer   = 16 << 10
+)
+
+// file cuts what is written to it into pieces and hands them to the session's writers.
+type file struct {
+	t    *Tree
+	path string // full; "" once removed or replaced. Guarded by the session's lock
+	meta stream.Meta
+	body *body
+	cut  splitter.Splitter // nil cuts every pagePiece bytes
+	buf  []byte            // the piece being filled
+	done bool
+}
+
+func newFile(t *Tree, full string, m stream.Meta, h stream.Hint) *file {
+	f := &file{t: t, path: full, meta: m, body: newBody(t)}
+	if h == stream.Plain {
+		f.cut = splitter.GetFactory(plainSplitter)()
+	}
+	return f
+}
+
+// Write takes p, in whole or with an error, and waits while the writers are behind.
+func (f *file) Write(p []byte) (int, error) {
+	if f.done {
+		return 0, fs.ErrClosed
+	}
+	for rest := p; len(rest) > 0; {
+		n, full := f.next(rest)
+		f.fill(rest[:n])
+		rest = rest[n:]
+		if !full {
+			continue
+		}
+		if err := f.flush(); err != nil {
+			return len(p) - len(rest), err
+		}
+	}
+	return len(p), nil
+}
+
+// next returns how much of p belongs to the current piece and whether the piece ends there.
+func (f *file) next(p []byte) (n int, full bool) {
+	if f.cut == nil {
+		room := pagePiece - len(f.buf)
+		return min(room, len(p)), len(p) >= room
+	}
+	if n := f.cut.NextSplitPoint(p); n >= 0 {
+		return n, true
+	}
+	return len(p), false
+}
+
+func (f *file) fill(p []byte) {
+	if f.buf == nil {
+		f.buf = f.t.s.buffers.get(f.expected(len(p)))
+	}
+	f.buf = append(f.buf, p...)
+}
+
+// expected guesses the piece's length: full once the file has a piece, else little, since most files are small.
+func (f *file) expected(n int) int {
+	switch {
+	case f.cut == nil && (f.body.length() > 0 || n > firstBuffer):
+		return pagePiece
+	case f.cut != nil && f.body.length() > 0:
+		return f.cut.MaxSegmentSize()
+	}
+	return max(n, firstBuffer)
+}
+
+// flush sends the current piece off.
+func (f *file) flush() error {
+	data := f.buf
+	f.buf = nil
+	return f.t.s.send(f.body, data)
+}
+
+// Skip leaves n zero bytes. Those that fill whole pieces cost an entry in the file's index each.
+func (f *file) Skip(n int64) error {
+	if f.done {
+		return fs.ErrClosed
+	}
+	if n < 0 {
+		return fs.ErrInvalid
+	}
+	size := int64(zeroPiece)
+	if f.cut == nil {
+		size = pagePiece
+		head := min(n, (size-int64(len(f.buf)))%size)
+		if err := f.zeros(head); err != nil {
+			return err
+		}
+		n -= head
+	}
+	if n >= size {
+		if err := f.holes(n/size, size); err != nil {
+			return err
+		}
+	}
+	return f.zeros(n % size)
+}
+
+// holes adds count pieces of size zero bytes.
+func (f *file) holes(count, size int64) error {
+	if len(f.buf) > 0 {
+		if err := f.flush(); err != nil {
+			return err
+		}
+	}
+	if f.cut != nil {
+		f.cut.Reset()
+	}
+	id, err := f.t.s.zero(int(size))
+	if err != nil {
+		return err
+	}
+	for range count {
+		f.body.add(size, id)
+	}
+	return nil
+}
+
+func (f *file) zeros(n int64) error {
+	for n > 0 {
+		k := min(n, int64(len(zeroBytes)))
+		if _, err := f.Write(zeroBytes[:k]); err != nil {
+			return err
+		}
+		n -= k
+	}
+	return nil
+}
+
+// Close ends the file and puts it into the tree.
+func (f *file) Close() error {
+	if f.done {
+		return nil
+	}
+	if len(f.buf) > 0 || f.body.length() == 0 {
+		if err := f.flush(); err != nil {
+			f.Abort()
+			return err
+		}
+	}
+	f.end()
+	f.body.close()
+	s := f.t.s
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.open, f)
+	if f.path == "" {
+		return nil
+	}
+	if err := s.place(f.path, &node{meta: f.meta, body: f.body}); err != nil {
+		return &fs.PathError{Op: "close", Path: f.path, Err: err}
+	}
+	f.t.files.Add(1)
+	f.t.bytes.Add(f.body.length())
+	return nil
+}
+
+// Abort gives the file up; what stood at its path before stays.
+func (f *file) Abort() {
+	if f.done {
+		return
+	}
+	f.end()
+	f.body.fail(errAborted)
+	f.body.close()
+	f.t.s.mu.Lock()
+	defer f.t.s.mu.Unlock()
+	delete(f.t.s.open, f)
+}
+
+func (f *file) end() {
+	f.done = true
+	if f.cut != nil {
+		f.cut.Close()
+	}
+	f.t.s.buffers.put(f.buf)
+	f.buf = nil
+}
+
+var errAborted = errors.New("file was given up")

@@ -1,0 +1,216 @@
+package vault
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+
+	"github.com/kopia/kopia/repo"
+	"github.com/kopia/kopia/repo/blob"
+	"github.com/kopia/kopia/repo/content"
+	"github.com/kopia/kopia/repo/object"
+	"github.com/kopia/kopia/snapshot"
+	"github.com/zeebo/blake3"
+	"golang.org/x/sync/errgroup"
+)
+
+const (
+	readBackShare = 100 // one new content in so many is read back
+	readBackLeast = 16
+)
+
+// contents reads a repository below its objects.
+type contents struct {
+	content.Reader
+	repo repo.DirectRepository
+}
+
+func contentsOf(r repo.DirectRepository) contents { return contents{r.ContentReader(), r} }
+
+// PrefetchContents completes what kopia asks of a reader of indexes.
+func (c contents) PrefetchContents(ctx context.Context, ids []content.ID, hint string) []content.ID {
+	return c.repo.PrefetchContents(ctx, ids, hint)
+}
+
+// entries returns the pieces of an object of a known size, and the contents that hold its index.
+func (c contents) entries(ctx context.Context, id object.ID, size int64) ([]object.IndirectObjectEntry, error) {
+	index, ok := id.IndexObjectID()
+	if !ok {
+		return []object.IndirectObjectEntry{{Length: size, Object: id}}, nil
+	}
+	entries, err := object.LoadIndexObject(ctx, c, index)
+	if err != nil {
+		return nil, fmt.Errorf("read index of object %v: %w", id, err)
+	}
+	return entries, nil
+}
+
+// packs knows how long the packs in the store are.
+type packs struct {
+	store blob.Reader
+	mu    sync.Mutex
+	known map[blob.ID]int64 // -1 is missing
+}
+
+func (p *packs) length(ctx context.Context, id blob.ID) (int64, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if n, ok := p.known[id]; ok {
+		return n, nil
+	}
+	m, err := p.store.GetMetadata(ctx, id)
+	if err != nil {
+		return 0, fmt.Errorf("find pack %v: %w", id, err)
+	}
+	p.known[id] = m.Length
+	return m.Length, nil
+}
+
+// holds proves that a content is known and that its pack is in the store and long enough.
+func (p *packs) holds(ctx context.Context, c contents, id content.ID) (content.Info, error) {
+	info, err := c.ContentInfo(ctx, id)
+	if err != nil {
+		return info, fmt.Errorf("find content %v: %w", id, err)
+	}
+	if info.Deleted {
+		return info, fmt.Errorf("content %v is marked as deleted", id)
+	}
+	length, err := p.length(ctx, info.PackBlobID)
+	if err != nil {
+		return info, err
+	}
+	if end := int64(info.PackOffset) + int64(info.PackedLength); end > length {
+		return info, fmt.Errorf("pack %v is truncated: %d bytes, content %v ends at %d", info.PackBlobID, length, id, end)
+	}
+	return info, nil
+}
+
+// check reads a content and proves that its bytes have the hash by which it is named.
+func (c contents) check(ctx context.Context, key []byte, id content.ID) error {
+	data, err := c.GetContent(ctx, id)
+	if err != nil {
+		return fmt.Errorf("read content %v: %w", id, err)
+	}
+	h, err := blake3.NewKeyed(key)
+	if err != nil {
+		return err
+	}
+	_, _ = h.Write(data) // a hash takes everything
+	if sum := h.Sum(nil); !bytes.Equal(sum, id.Hash()) {
+		return fmt.Errorf("content %v has other bytes than its name says", id)
+	}
+	return nil
+}
+
+// prove finds everything the session wrote again: every content of every file and directory resolves, every pack is in
+// the store with its length, and a share of the new contents is read back.
+func (s *Session) prove(ctx context.Context, root *snapshot.DirEntry) (SealResult, error) {
+	c := contentsOf(s.w)
+	p := &packs{store: s.v.store, known: map[blob.ID]int64{}}
+	for id, want := range s.rec.written() {
+		if n, err := p.length(ctx, id); err != nil || n != want {
+			return SealResult{}, fmt.Errorf("%w: pack %v has %d bytes of %d: %w", errUnproven, id, n, want, err)
+		}
+	}
+	seen := map[content.ID]struct{}{}
+	if err := s.proveNode(ctx, c, p, seen, s.root, root); err != nil {
+		return SealResult{}, fmt.Errorf("%w: %w", errUnproven, err)
+	}
+	n, err := s.readBack(ctx, c)
+	if err != nil {
+		return SealResult{}, fmt.Errorf("%w: %w", errUnproven, err)
+	}
+	return SealResult{
+		Files: root.DirSummary.TotalFileCount, Bytes: root.DirSummary.TotalFileSize,
+		NewBytes: s.newBytes.Load(), NewContents: len(s.fresh.seen), Proven: len(seen), ReadBack: n,
+	}, nil
+}
+
+// proveNode walks the names; an adopted entry was proven with its own point and only its top is looked up.
+func (s *Session) proveNode(ctx context.Context, c contents, p *packs, seen map[content.ID]struct{}, n *node, e *snapshot.DirEntry) error {
+	ids, err := c.backing(ctx, e.ObjectID, n.adopted != nil)
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		if _, ok := seen[id]; ok {
+			continue
+		}
+		seen[id] = struct{}{}
+		if _, err := p.holds(ctx, c, id); err != nil {
+			return err
+		}
+	}
+	if !n.isDir() {
+		return nil
+	}
+	return s.proveChildren(ctx, c, p, seen, n, e)
+}
+
+func (s *Session) proveChildren(ctx context.Context, c contents, p *packs, seen map[content.ID]struct{}, n *node, e *snapshot.DirEntry) error {
+	listed, err := readDir(ctx, s.w, e.ObjectID)
+	if err != nil {
+		return err
+	}
+	if len(listed) != len(n.children) {
+		return fmt.Errorf("directory %q lists %d names of %d", e.Name, len(listed), len(n.children))
+	}
+	for _, le := range listed {
+		child, ok := n.children[le.Name]
+		if !ok {
+			return fmt.Errorf("directory %q lists %q", e.Name, le.Name)
+		}
+		if err := s.proveNode(ctx, c, p, seen, child, le); err != nil {
+			return fmt.Errorf("%s: %w", le.Name, err)
+		}
+	}
+	return nil
+}
+
+// backing returns the contents an object consists of, its index included; with top only the first of them.
+func (c contents) backing(ctx context.Context, id object.ID, top bool) ([]content.ID, error) {
+	var ids []content.ID
+	index, nested := id.IndexObjectID()
+	if !nested {
+		cid, _, ok := id.ContentID()
+		if !ok {
+			return nil, fmt.Errorf("object %v has no content", id)
+		}
+		return []content.ID{cid}, nil
+	}
+	ids, err := c.backing(ctx, index, top)
+	if err != nil || top {
+		return ids, err
+	}
+	entries, err := c.entries(ctx, id, 0)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range entries {
+		more, err := c.backing(ctx, e.Object, false)
+		if err != nil {
+			return nil, err
+		}
+		ids = append(ids, more...)
+	}
+	return ids, nil
+}
+
+// readBack reads and hashes a share of the new contents.
+func (s *Session) readBack(ctx context.Context, c contents) (int, error) {
+	ids := make([]content.ID, 0, len(s.fresh.seen))
+	for id := range s.fresh.seen {
+		ids = append(ids, id)
+	}
+	rand.Shuffle(len(ids), func(i, j int) { ids[i], ids[j] = ids[j], ids[i] })
+	n := min(len(ids), max(readBackLeast, (len(ids)+readBackShare-1)/readBackShare))
+	key := s.v.repo.FormatManager().GetHmacSecret()
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(writers())
+	for _, id := range ids[:n] {
+		g.Go(func() error { return c.check(ctx, key, id) })
+	}
+	return n, g.Wait()
+}

@@ -1,0 +1,254 @@
+package vault
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"github.com/kopia/kopia/repo"
+	"github.com/kopia/kopia/repo/blob"
+	"github.com/kopia/kopia/repo/content"
+	"github.com/kopia/kopia/snapshot"
+
+	"holdfast/internal/problem"
+	"holdfast/internal/secret"
+)
+
+const (
+	user          = "holdfast"
+	metadataCache = 512 << 20 // bytes of directory and index blobs kept in the state directory
+)
+
+// OpenOptions say for whom a vault is opened.
+type OpenOptions struct {
+	Cloud string
+	// State is a directory that outlives the process and holds a cache of indexes and directories, never of data.
+	// Without it the cache is a temporary one.
+	State string
+}
+
+// Vault is an open vault; it is safe for concurrent use.
+type Vault struct {
+	loc   Location
+	cloud string
+	store *store
+	repo  repo.DirectRepository
+	temp  string // cache directory to remove on Close, or ""
+	fatal atomic.Pointer[error]
+}
+
+// Open opens the vault at loc. What stands in the way is a *problem.Error of kind Unreachable whose text and hint tell
+// an absent place, a place that holds no vault, a wrong passphrase and a damaged format blob apart.
+func Open(ctx context.Context, loc Location, pass secret.Secret, opts OpenOptions) (*Vault, error) {
+	dir, err := loc.existing()
+	if err != nil {
+		return nil, err
+	}
+	if _, err := os.Lstat(filepath.Join(dir, creating)); err == nil {
+		return nil, loc.unreachable("nothing was kept in it yet: empty "+dir+" and run holdfast init again", errors.New("the creation of this vault was interrupted"))
+	}
+	return open(ctx, loc, pass, opts)
+}
+
+func open(ctx context.Context, loc Location, pass secret.Secret, opts OpenOptions) (*Vault, error) {
+	dir, err := loc.existing()
+	if err != nil {
+		return nil, err
+	}
+	st, err := openStore(ctx, dir, false)
+	if err != nil {
+		return nil, loc.unreachable("check the mount and the permissions of "+dir, err)
+	}
+	v := &Vault{loc: loc, cloud: opts.Cloud, store: st}
+	cache, err := v.cacheDir(opts.State)
+	if err != nil {
+		return nil, fmt.Errorf("make cache of vault %s: %w", loc.URL, err)
+	}
+	if err := v.connect(ctx, cache, pass); err != nil {
+		v.removeTemp()
+		return nil, v.openProblem(ctx, err)
+	}
+	return v, nil
+}
+
+func (v *Vault) cacheDir(state string) (string, error) {
+	if state == "" {
+		var err error
+		v.temp, err = os.MkdirTemp("", "holdfast-vault-")
+		return v.temp, err
+	}
+	sum := sha256.Sum256([]byte(v.loc.URL))
+	dir, err := filepath.Abs(filepath.Join(state, "vault-"+hex.EncodeToString(sum[:6])))
+	if err != nil {
+		return "", err
+	}
+	return dir, os.MkdirAll(dir, 0o700)
+}
+
+// connect opens the repository through a connection file that names the provider and nothing else.
+func (v *Vault) connect(ctx context.Context, cache string, pass secret.Secret) error {
+	info := v.store.ConnectionInfo()
+	config, err := json.Marshal(repo.LocalConfig{
+		Storage: &info,
+		Caching: cacheOptions(cache),
+		ClientOptions: repo.ClientOptions{
+			Hostname: v.cloud, Username: user, Description: "holdfast",
+			FormatBlobCacheDuration: -1, // read the format from the store, not from the cache
+		},
+	})
+	if err != nil {
+		return err
+	}
+	file := filepath.Join(cache, "kopia.config")
+	if err := replaceFile(file, config); err != nil {
+		return err
+	}
+	r, err := repo.Open(context.WithValue(ctx, storeKey{}, v.store), file, pass.Reveal(), &repo.Options{
+		DisableRepositoryLog: true,
+		DoNotWaitForUpgrade:  true,
+		OnFatalError:         func(err error) { v.fatal.CompareAndSwap(nil, &err) },
+	})
+	if err != nil {
+		return err
+	}
+	v.repo = r.(repo.DirectRepository)
+	return nil
+}
+
+// cacheOptions keeps indexes and directories in dir and no data: a cache of data costs more than it saves when whole
+// images are read. kopia has no switch for that, so the data cache is one that everything is too large for.
+func cacheOptions(dir string) *content.CachingOptions {
+	return &content.CachingOptions{
+		CacheDirectory:              dir,
+		MetadataCacheSizeBytes:      metadataCache,
+		MetadataCacheSizeLimitBytes: metadataCache,
+		ContentCacheSizeBytes:       1,
+		ContentCacheSizeLimitBytes:  1,
+	}
+}
+
+// replaceFile writes a private file so that a reader sees the old or the new one.
+func replaceFile(path string, data []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		os.Remove(f.Name())
+	}
+	return err
+}
+
+// Close releases the vault. Sessions must be sealed or abandoned before.
+func (v *Vault) Close(ctx context.Context) error {
+	err := v.repo.Close(ctx)
+	v.removeTemp()
+	return err
+}
+
+func (v *Vault) removeTemp() {
+	if v.temp != "" {
+		os.RemoveAll(v.temp)
+	}
+}
+
+// Cloud returns the name of the cloud whose points the vault holds.
+func (v *Vault) Cloud() string { return v.cloud }
+
+// Location returns where the vault is.
+func (v *Vault) Location() Location { return v.loc }
+
+// ID returns the vault's own identity, 32 hexadecimal digits or more, which no other vault has.
+func (v *Vault) ID() string { return hex.EncodeToString(v.repo.UniqueID()) }
+
+// HashSecret returns what a new vault of the same cloud needs to name contents alike.
+func (v *Vault) HashSecret() secret.Secret {
+	return secret.New(string(v.repo.FormatManager().GetHmacSecret()))
+}
+
+// KitBlobs returns the blobs without which no passphrase opens the vault, by name, for the recovery kit.
+func (v *Vault) KitBlobs(ctx context.Context) (map[string][]byte, error) {
+	blobs := map[string][]byte{}
+	for _, name := range []blob.ID{"kopia.repository", "kopia.blobcfg"} {
+		var b outputBuffer
+		switch err := v.store.GetBlob(ctx, name, 0, -1, &b); {
+		case errors.Is(err, blob.ErrBlobNotFound): // written only when the store locks blobs
+		case err != nil:
+			return nil, fmt.Errorf("read blob %s: %w", name, err)
+		default:
+			blobs[string(name)] = b.Bytes()
+		}
+	}
+	return blobs, nil
+}
+
+type outputBuffer struct{ bytes.Buffer }
+
+func (b *outputBuffer) Length() int { return b.Len() }
+
+// failure returns err, or the fatal error that kopia met in the background.
+func (v *Vault) failure(err error) error {
+	if f := v.fatal.Load(); f != nil {
+		return errors.Join(err, *f)
+	}
+	return err
+}
+
+// write runs f in a session of kopia and flushes it to disk.
+func (v *Vault) write(ctx context.Context, purpose string, f func(context.Context, repo.DirectRepositoryWriter) error) error {
+	err := repo.DirectWriteSession(ctx, v.repo, repo.WriteSessionOptions{Purpose: purpose}, f)
+	if err == nil {
+		err = v.store.sync()
+	}
+	return v.failure(err)
+}
+
+func (v *Vault) sourceInfo(path string) snapshot.SourceInfo {
+	return snapshot.SourceInfo{Host: v.cloud, UserName: user, Path: "/" + path}
+}
+
+// now is the clock of everything the vault stamps.
+var now = time.Now
+
+// openProblem says why a vault did not open and what to do.
+func (v *Vault) openProblem(ctx context.Context, err error) error {
+	const fromKit = "put back kopia.repository from the recovery kit or from " + ownDir + " in the vault, as kopia.repository.f"
+	blobs, berr := v.KitBlobs(ctx)
+	have, want := blobs["kopia.repository"], v.formatCopy()
+	switch {
+	case ctx.Err() != nil:
+		return problem.Wrap(ctx.Err(), "open vault", v.loc.URL)
+	case berr != nil:
+		return v.loc.unreachable("check the mount and its permissions", berr)
+	case have == nil && want == nil:
+		return v.loc.unreachable("check the tier's url, or make the vault with: holdfast init", errors.New("no vault in this place"))
+	case have == nil:
+		return v.loc.unreachable(fromKit, errors.New("the format blob is missing"))
+	case want != nil && !bytes.Equal(have, want):
+		return v.loc.unreachable(fromKit, fmt.Errorf("the format blob is damaged: %w", err))
+	case errors.Is(err, repo.ErrInvalidPassword):
+		return v.loc.unreachable("give the passphrase that is in the recovery kit", errors.New("wrong passphrase"))
+	}
+	return v.loc.unreachable("an index blob may be damaged; see: kopia index recover --help", err)
+}
+
+// formatCopy returns the copy of the format blob that Create kept, or nil.
+func (v *Vault) formatCopy() []byte {
+	data, err := os.ReadFile(filepath.Join(v.store.root, ownDir, "kopia.repository"))
+	if err != nil {
+		return nil
+	}
+	return data
+}

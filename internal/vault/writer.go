@@ -1,0 +1,215 @@
+package vault
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+
+	"github.com/klauspost/compress/s2"
+	"github.com/kopia/kopia/repo/compression"
+	"github.com/kopia/kopia/repo/content"
+	"github.com/kopia/kopia/repo/object"
+	"golang.org/x/sys/unix"
+
+	"holdfast/internal/problem"
+)
+
+const (
+	inFlight      = 64 << 20 // bytes of pieces that may wait for a writer
+	compressor    = compression.Name("zstd-fastest")
+	indexSplitter = "FIXED-128K" // fixed, so that a change of few entries stores few new contents
+	wholePiece    = "FIXED-8M"   // larger than any piece: an object of one content
+	probeSize     = 16 << 10
+)
+
+var zeroBytes = make([]byte, 2<<20)
+
+// piece is a part of a file on its way into the vault.
+type piece struct {
+	body *body
+	at   int
+	data []byte
+}
+
+// writers is the number of goroutines that write pieces: one more than cores, since each waits for the disk in turn.
+func writers() int { return max(2, runtime.GOMAXPROCS(0)) + 1 }
+
+func (s *Session) startWriters() {
+	for range writers() {
+		s.workers.Add(1)
+		go func() {
+			defer s.workers.Done()
+			for p := range s.pieces {
+				id, err := s.writePiece(p.body.tree, p.data)
+				s.budget.Release(int64(len(p.data)))
+				s.buffers.put(p.data)
+				p.body.arrive(p.at, id, err)
+			}
+		}()
+	}
+}
+
+// send hands a piece to the writers, and waits while they are behind.
+func (s *Session) send(b *body, data []byte) error {
+	if err := s.failed(); err != nil {
+		return err
+	}
+	if err := s.budget.Acquire(s.ctx, int64(len(data))); err != nil {
+		return err
+	}
+	s.pieces <- piece{b, b.expect(int64(len(data))), data}
+	return nil
+}
+
+func (s *Session) writePiece(t *Tree, data []byte) (object.ID, error) {
+	if err := s.failed(); err != nil {
+		return object.EmptyID, err
+	}
+	if len(data) > 0 && len(data) <= len(zeroBytes) && bytes.Equal(data, zeroBytes[:len(data)]) {
+		return s.zero(len(data))
+	}
+	return s.writeObject(t, data, object.WriterOptions{Splitter: wholePiece, Compressor: choose(data)})
+}
+
+// choose skips compression where a quick look at the middle of the piece says that it will not pay.
+func choose(data []byte) compression.Name {
+	if len(data) < 4*probeSize {
+		return compressor
+	}
+	mid := len(data) / 2
+	if n := s2.EstimateBlockSize(data[mid : mid+probeSize]); n < 0 || n > probeSize*15/16 {
+		return ""
+	}
+	return compressor
+}
+
+// zero returns the object of n zero bytes, written once.
+func (s *Session) zero(n int) (object.ID, error) {
+	s.zeroMu.Lock()
+	defer s.zeroMu.Unlock()
+	if id, ok := s.zeroes[n]; ok {
+		return id, nil
+	}
+	id, err := s.writeObject(nil, zeroBytes[:n], object.WriterOptions{Splitter: wholePiece, Compressor: compressor})
+	if err == nil {
+		s.zeroes[n] = id
+	}
+	return id, err
+}
+
+// writeObject writes data as one object and counts what is new of it for t, which may be nil.
+func (s *Session) writeObject(t *Tree, data []byte, opts object.WriterOptions) (object.ID, error) {
+	w := s.w.NewObjectWriter(s.ctx, opts)
+	defer w.Close()
+	if _, err := w.Write(data); err != nil {
+		return object.EmptyID, s.fail(err)
+	}
+	id, err := w.Result()
+	if err != nil {
+		return object.EmptyID, s.fail(err)
+	}
+	return id, s.count(t, id)
+}
+
+type indirect struct {
+	Stream  string                       `json:"stream"`
+	Entries []object.IndirectObjectEntry `json:"entries"`
+}
+
+// compose makes one object of pieces: the piece itself when there is one, else a flat index of them.
+func (s *Session) compose(t *Tree, entries []object.IndirectObjectEntry) (object.ID, error) {
+	if len(entries) == 1 {
+		return entries[0].Object, nil
+	}
+	data, err := json.Marshal(indirect{"kopia:indirect", entries})
+	if err != nil {
+		return object.EmptyID, s.fail(err)
+	}
+	id, err := s.writeObject(t, data, object.WriterOptions{
+		Prefix: "x", Splitter: indexSplitter, Compressor: compressor, MetadataCompressor: compressor,
+	})
+	if err != nil {
+		return object.EmptyID, err
+	}
+	return object.ParseID("I" + id.String())
+}
+
+// count adds the content of id to what this session wrote, if the vault did not hold it before. An object of several
+// contents is an index; its own parts are small and stay uncounted.
+func (s *Session) count(t *Tree, id object.ID) error {
+	cid, _, ok := id.ContentID()
+	if !ok {
+		return nil
+	}
+	info, err := s.w.ContentInfo(s.ctx, cid)
+	if err != nil {
+		return s.fail(fmt.Errorf("find content %v after writing it: %w", cid, err))
+	}
+	if !s.rec.owns(info.PackBlobID) || !s.fresh.add(cid) {
+		return nil
+	}
+	s.newBytes.Add(int64(info.PackedLength))
+	if t != nil {
+		t.newBytes.Add(int64(info.PackedLength))
+		t.newContents.Add(1)
+	}
+	return nil
+}
+
+// fail keeps the first error of the session, after which nothing more is written, and returns it.
+func (s *Session) fail(err error) error {
+	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
+		err = &problem.Error{Kind: problem.Failed, Op: "write to vault", Target: s.v.loc.URL, Cause: err,
+			Hint: "free space on the vault's filesystem or let older points expire; earlier points are whole"}
+	}
+	s.err.CompareAndSwap(nil, &err)
+	return s.failed()
+}
+
+func (s *Session) failed() error {
+	if err := s.err.Load(); err != nil {
+		return *err
+	}
+	return s.v.failure(s.ctx.Err())
+}
+
+// contentSet remembers the contents that are new in a session.
+type contentSet struct {
+	mu   sync.Mutex
+	seen map[content.ID]struct{}
+}
+
+func (c *contentSet) add(id content.ID) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, ok := c.seen[id]; ok {
+		return false
+	}
+	c.seen[id] = struct{}{}
+	return true
+}
+
+// buffers recycles the memory of pieces.
+type buffers struct{ pool sync.Pool }
+
+// get returns an empty slice of at least the given capacity.
+func (b *buffers) get(size int) []byte {
+	if p, ok := b.pool.Get().(*[]byte); ok {
+		if cap(*p) >= size {
+			return (*p)[:0]
+		}
+		if size < pagePiece {
+			b.pool.Put(p)
+		}
+	}
+	return make([]byte, 0, size)
+}
+
+func (b *buffers) put(p []byte) {
+	if cap(p) >= pagePiece {
+		b.pool.Put(&p)
+	}
+}
