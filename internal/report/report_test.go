@@ -83,7 +83,7 @@ func TestLive(t *testing.T) {
 		t.Run(fmt.Sprint(width), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := &screen{t: t, wide: width}
-				d := New(Options{Mode: Live, Out: s, Now: time.Now, Color: true, Size: func() (int, int) { return width, 24 }})
+				d := New(Options{Mode: Live, Out: s, Now: time.Now, Color: true, Size: s.size})
 				var b strings.Builder
 				play(d, func(second int) { fmt.Fprintf(&b, "--- %d s\n%s", second, s) })
 				if !s.colored {
@@ -101,7 +101,7 @@ func TestLive(t *testing.T) {
 func TestLiveSaysAboveTheBars(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &screen{t: t, wide: 80}
-		d := New(Options{Mode: Live, Out: s, Now: time.Now, Size: func() (int, int) { return 80, 24 }})
+		d := New(Options{Mode: Live, Out: s, Now: time.Now, Size: s.size})
 		d.Listen(event.Event{Kind: event.Started, Source: "kolla", Component: "ctl1"})
 		time.Sleep(time.Second)
 		d.Say("holdfast: interrupted")
@@ -121,18 +121,11 @@ func TestLiveSaysAboveTheBars(t *testing.T) {
 // TestLiveNarrowed wraps a frame by shrinking the terminal under it: nothing of the old frame may stay.
 func TestLiveNarrowed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		width := 100
 		s := &screen{t: t, wide: 100}
-		d := New(Options{Mode: Live, Out: s, Now: time.Now, Size: func() (int, int) { return width, 24 }})
+		d := New(Options{Mode: Live, Out: s, Now: time.Now, Size: s.size})
 		d.Listen(event.Event{Kind: event.Started, Source: "kolla", Component: "ctl1", Total: mib})
-		time.Sleep(time.Second)
-		frame := s.String()
-		t.Logf("%q", frame)
-		width = 30
-		*s = screen{t: t, wide: 30}
-		for _, line := range strings.Split(strings.TrimSuffix(frame, "\n"), "\n") {
-			s.Write([]byte(line + "\n")) // as the terminal reflows it
-		}
+		time.Sleep(time.Second + redraw/2)
+		s.resize(30)
 		time.Sleep(time.Second + redraw)
 		d.Close()
 		if n := strings.Count(s.String(), "kolla"); n != 1 || strings.Count(s.String(), "\n") != 2 {

@@ -2,12 +2,14 @@ package report
 
 import (
 	"strings"
+	"sync"
 	"testing"
 )
 
 // screen is a small terminal: it understands what the live display writes and nothing else, so that an unexpected
 // sequence is a failure. Lines that are wider than it wrap, as on a real one.
 type screen struct {
+	sync.Mutex
 	t          *testing.T
 	wide       int
 	cells      [][]rune
@@ -17,8 +19,14 @@ type screen struct {
 }
 
 func (s *screen) Write(p []byte) (int, error) {
+	s.Lock()
+	defer s.Unlock()
 	s.writeCalls++
-	text := string(p)
+	s.show(string(p))
+	return len(p), nil
+}
+
+func (s *screen) show(text string) {
 	for text != "" {
 		if seq, rest, ok := sequence(text); ok {
 			s.control(seq)
@@ -29,7 +37,21 @@ func (s *screen) Write(p []byte) (int, error) {
 		s.put(r)
 		text = text[len(string(r)):]
 	}
-	return len(p), nil
+}
+
+// resize makes the screen narrower and wraps what is on it anew, as terminals do.
+func (s *screen) resize(wide int) {
+	text := s.String()
+	s.Lock()
+	defer s.Unlock()
+	s.wide, s.cells, s.row, s.col = wide, nil, 0, 0
+	s.show(text)
+}
+
+func (s *screen) size() (width, height int) {
+	s.Lock()
+	defer s.Unlock()
+	return s.wide, 24
 }
 
 // sequence cuts an escape sequence from the front of text.
@@ -87,6 +109,8 @@ func (s *screen) put(r rune) {
 }
 
 func (s *screen) String() string {
+	s.Lock()
+	defer s.Unlock()
 	var b strings.Builder
 	for _, row := range s.cells {
 		b.WriteString(strings.TrimRight(string(row), " ") + "\n")
