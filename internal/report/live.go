@@ -42,7 +42,7 @@ func (l *live) run() {
 			return
 		case <-tick.C:
 			l.Lock()
-			if !l.ended && (l.dirty || n%10 == 0) { // the clock and the rates go on without events
+			if l.dirty || n%10 == 0 { // the clock and the rates go on without events
 				l.draw()
 			}
 			l.Unlock()

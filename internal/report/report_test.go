@@ -118,6 +118,22 @@ func TestLiveSaysAboveTheBars(t *testing.T) {
 	})
 }
 
+// TestLiveEndsOnAFrame ends at the instant when a frame is due, where either may be first: the frame must not follow.
+func TestLiveEndsOnAFrame(t *testing.T) {
+	for range 30 {
+		synctest.Test(t, func(t *testing.T) {
+			s := &screen{t: t, wide: 80}
+			d := New(Options{Mode: Live, Out: s, Now: time.Now, Size: s.size})
+			d.Listen(event.Event{Kind: event.Started, Source: "kolla", Component: "ctl1"})
+			time.Sleep(11 * redraw)
+			d.Close()
+			if n := strings.Count(s.String(), "kolla"); n != 1 {
+				t.Fatalf("screen:\n%s", s)
+			}
+		})
+	}
+}
+
 // TestLiveNarrowed wraps a frame by shrinking the terminal under it: nothing of the old frame may stay.
 func TestLiveNarrowed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
