@@ -1,0 +1,155 @@
+package backup
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"holdfast/internal/event"
+	"holdfast/internal/point"
+	"holdfast/internal/problem"
+	"holdfast/internal/source"
+	"holdfast/internal/vault"
+)
+
+// progressEvery is how often a component tells how far it is.
+const progressEvery = 250 * time.Millisecond
+
+// capture streams one component and records how it ended.
+func (r *run) capture(ctx context.Context, j job) {
+	t := j.task
+	if t.Mode == point.Unchanged {
+		r.takeOver(ctx, t)
+		return
+	}
+	r.emit(event.Event{Kind: event.Started, Source: t.Source, Component: t.Name, Host: t.Host, Total: t.Estimate})
+	started := r.Now()
+	session := r.sessions[t.Source]
+	var read atomic.Int64
+	stop := r.tellProgress(t, &read)
+	out, err := j.source.Capture(ctx, t, source.Sink{
+		Tree: session.Tree(t.Path),
+		Read: func(n int64) { read.Add(n) },
+		Note: func(text string) {
+			r.emit(event.Event{Kind: event.Note, Source: t.Source, Component: t.Name, Text: text})
+		},
+	})
+	c := component(t, started)
+	if err == nil {
+		var w vault.Written
+		w, err = session.Finish(t.Path)
+		c.BytesNew = w.NewBytes
+	}
+	stop()
+	c.BytesRead, c.Seconds = read.Load(), r.Now().Sub(started).Seconds()
+	if err != nil {
+		session.Drop(t.Path)
+		c.State, c.Reason = point.ComponentFailed, reason(err)
+	} else {
+		adopt(&c, out)
+	}
+	r.finish(c)
+}
+
+// adopt takes what a capture proved into the component.
+func adopt(c *point.Component, out source.Outcome) {
+	c.State, c.Identity, c.Proof, c.Notes = out.State, out.Identity, out.Proof, out.Notes
+	if out.Reason != "" {
+		c.Reason = out.Reason
+	}
+	if !out.At.IsZero() {
+		at := out.At.UTC()
+		c.At = &at
+	}
+}
+
+// takeOver makes an unchanged component of an earlier point part of this one, without reading it.
+func (r *run) takeOver(ctx context.Context, t source.Task) {
+	c := component(t, r.Now())
+	c.Parent = t.Parent
+	earlier, err := r.adoptFrom(ctx, t)
+	if err != nil {
+		c.State, c.Reason = point.ComponentFailed, reason(err)
+	} else {
+		c.State, c.Identity, c.Proof, c.At = point.Good, earlier.Identity, earlier.Proof, earlier.At
+	}
+	r.finish(c)
+}
+
+func (r *run) adoptFrom(ctx context.Context, t source.Task) (point.Component, error) {
+	points, err := r.Vault.Points(ctx)
+	if err != nil {
+		return point.Component{}, err
+	}
+	p, err := point.Select(points, t.Parent)
+	if err != nil {
+		return point.Component{}, err
+	}
+	earlier, ok := p.Component(t.Source, t.Name)
+	if !ok || earlier.State != point.Good {
+		return earlier, fmt.Errorf("point %s holds no good %s to take over", p.ID, t.Name)
+	}
+	fsys, err := r.Vault.FS(ctx, p.ID, t.Source)
+	if err != nil {
+		return earlier, err
+	}
+	entry, err := fsys.Entry(earlier.Path)
+	if err != nil {
+		return earlier, err
+	}
+	return earlier, r.sessions[t.Source].Adopt(t.Path, entry)
+}
+
+// tellProgress emits progress events until the returned function is called.
+func (r *run) tellProgress(t source.Task, read *atomic.Int64) (stop func()) {
+	done := make(chan struct{})
+	ticker := time.NewTicker(progressEvery)
+	go func() {
+		defer ticker.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-ticker.C:
+				r.emit(event.Event{Kind: event.Progress, Source: t.Source, Component: t.Name, Bytes: read.Load(), Total: t.Estimate})
+			}
+		}
+	}()
+	return func() { close(done) }
+}
+
+// component begins the record of a task.
+func component(t source.Task, started time.Time) point.Component {
+	return point.Component{
+		Source: t.Source, Name: t.Name, Kind: t.Kind, Mode: t.Mode, Required: t.Required,
+		Reason: t.Reason, Host: t.Host, Path: t.Path, Started: started.UTC(),
+	}
+}
+
+// fail records a task that ended before it began.
+func (r *run) fail(t source.Task, err error) {
+	c := component(t, r.Now())
+	c.State, c.Reason = point.ComponentFailed, reason(err)
+	r.finish(c)
+}
+
+func (r *run) finish(c point.Component) {
+	r.record(c)
+	r.told(c)
+}
+
+func (r *run) told(c point.Component) {
+	r.emit(event.Event{
+		Kind: event.Finished, Source: c.Source, Component: c.Name, Host: c.Host, State: string(c.State),
+		Bytes: c.BytesRead, New: c.BytesNew, Seconds: c.Seconds, Text: c.Reason,
+	})
+}
+
+// reason is an error's text with its hint, for the manifest.
+func reason(err error) string {
+	if hint := problem.HintOf(err); hint != "" {
+		return err.Error() + " (" + hint + ")"
+	}
+	return err.Error()
+}

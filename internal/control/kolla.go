@@ -1,0 +1,97 @@
+package control
+
+import (
+	"context"
+	_ "embed"
+	"fmt"
+
+	"holdfast/internal/host"
+	"holdfast/internal/problem"
+)
+
+// Kolla drives the containers that Kolla-Ansible made. With a deploy host at hand, kolla-ansible itself recovers the
+// cluster from the node that was restored; without one, the node is started once with an empty list of peers in its
+// galera.cnf, which is put back as soon as the server is up.
+type Kolla struct {
+	Engine    string // docker or podman
+	Container string
+	ConfigDir string // Kolla's configuration on the node; default /etc/kolla
+	// Ansible is the command that runs kolla-ansible on Deploy up to its subcommand, empty where there is none.
+	Ansible []string
+	// Old says that kolla-ansible is older than 2025.1 and names the action mariadb_recovery.
+	Old       bool
+	Inventory []string
+	Deploy    host.Host
+}
+
+var _ Control = Kolla{}
+
+// Describe names the tool that is used.
+func (k Kolla) Describe() string {
+	if len(k.Ansible) > 0 {
+		return "kolla-ansible mariadb-recovery on " + k.Deploy.String()
+	}
+	return k.Engine + " and an empty gcomm:// in galera.cnf, once"
+}
+
+// graceSeconds is how long the engine waits for a clean shutdown before it kills; Kolla gives 60, which a large buffer
+// pool may exceed.
+const graceSeconds = "300"
+
+// Stop stops the container.
+func (k Kolla) Stop(ctx context.Context, n Node) error {
+	return k.engine(ctx, n, "stop", "stop", "--time", graceSeconds, k.Container)
+}
+
+// Join starts the container.
+func (k Kolla) Join(ctx context.Context, n Node) error {
+	return k.engine(ctx, n, "start", "start", k.Container)
+}
+
+func (k Kolla) engine(ctx context.Context, n Node, what string, args ...string) error {
+	if err := host.Run(ctx, n.Machine, host.Cmd{Args: append([]string{k.Engine}, args...)}); err != nil {
+		return fmt.Errorf("%s container %s on %s: %w", what, k.Container, n.Name, err)
+	}
+	return nil
+}
+
+// bootstrapScript starts the container with no peers and puts its configuration back whatever happens.
+//
+//go:embed bootstrap.sh
+var bootstrapScript string
+
+// Bootstrap starts the container as the first of a new cluster.
+func (k Kolla) Bootstrap(ctx context.Context, n Node) error {
+	if len(k.Ansible) > 0 {
+		return k.recover(ctx, n)
+	}
+	dir := k.ConfigDir
+	if dir == "" {
+		dir = "/etc/kolla"
+	}
+	cmd := host.Cmd{Args: []string{"sh", "-c", bootstrapScript, "bootstrap", k.Engine, k.Container, dir + "/mariadb/galera.cnf"}}
+	if err := host.Run(ctx, n.Machine, cmd); err != nil {
+		return fmt.Errorf("bootstrap container %s on %s: %w", k.Container, n.Name, err)
+	}
+	return nil
+}
+
+// recover lets kolla-ansible bootstrap from n and start all others.
+func (k Kolla) recover(ctx context.Context, n Node) error {
+	action := "mariadb-recovery"
+	if k.Old {
+		action = "mariadb_recovery"
+	}
+	args := append(append([]string{}, k.Ansible...), action)
+	for _, inv := range k.Inventory {
+		args = append(args, "-i", inv)
+	}
+	args = append(args, "-e", "mariadb_recover_inventory_name="+n.Name)
+	if err := host.Run(ctx, k.Deploy, host.Cmd{Args: args}); err != nil {
+		return &problem.Error{
+			Kind: problem.Failed, Op: "recover the cluster with kolla-ansible from", Target: n.Name, Cause: err,
+			Hint: "the restored datadir is in place on " + n.Name + ": correct what kolla-ansible tells and run mariadb-recovery again",
+		}
+	}
+	return nil
+}
