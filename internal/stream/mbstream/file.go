@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
+	"strings"
 
 	"holdfast/internal/stream"
 )
@@ -183,7 +185,12 @@ func (x *extractor) moveEnded(from, to string) {
 func (x *extractor) remove() error {
 	name := string(x.path)
 	f, open := x.open[name]
-	if _, ended := x.ended[name]; !ended && !open {
+	_, ended := x.ended[name]
+	_, dir := x.dirs[name]
+	switch {
+	case dir && !open && !ended:
+		return x.removeDatabase(name)
+	case !ended && !open:
 		x.sum.Ignored++
 		return nil
 	}
@@ -191,7 +198,7 @@ func (x *extractor) remove() error {
 		f.Abort()
 		delete(x.open, name)
 	}
-	if _, ended := x.ended[name]; ended {
+	if ended {
 		if err := x.dst.Remove(name); err != nil {
 			return fmt.Errorf("remove file: %w", err)
 		}
@@ -199,5 +206,54 @@ func (x *extractor) remove() error {
 	delete(x.ended, name)
 	delete(x.sum.Kept, name)
 	x.sum.Removes++
+	return nil
+}
+
+// removeDatabase takes away a directory whose database was dropped while the backup ran.
+//
+// If the database was created again before the backup's consistent point, the stream still ends with the removal, and
+// mbstream -x then deletes the new tables too. They are kept here: db.opt is copied under the lock that stops all DDL,
+// so where it has come, the database is part of the consistent point. What is left of the dropped tables is removed
+// one by one by the stream, or by --prepare.
+func (x *extractor) removeDatabase(dir string) error {
+	if _, exists := x.ended[dir+"/db.opt"]; exists {
+		x.sum.Spared = append(x.sum.Spared, dir)
+		return nil
+	}
+	below := dir + "/"
+	for name, f := range x.open {
+		if strings.HasPrefix(name, below) {
+			f.Abort()
+			delete(x.open, name)
+		}
+	}
+	for name := range x.ended {
+		if !strings.HasPrefix(name, below) {
+			continue
+		}
+		if err := x.dst.Remove(name); err != nil {
+			return fmt.Errorf("remove file: %w", err)
+		}
+		delete(x.ended, name)
+	}
+	x.sum.Removes++
+	return x.removeDirs(dir)
+}
+
+// removeDirs takes away dir and the directories in it, the deepest first.
+func (x *extractor) removeDirs(dir string) error {
+	var dirs []string
+	for name := range x.dirs {
+		if name == dir || strings.HasPrefix(name, dir+"/") {
+			dirs = append(dirs, name)
+		}
+	}
+	slices.SortFunc(dirs, func(a, b string) int { return strings.Compare(b, a) })
+	for _, name := range dirs {
+		if err := x.dst.Remove(name); err != nil {
+			return fmt.Errorf("remove directory: %w", err)
+		}
+		delete(x.dirs, name)
+	}
 	return nil
 }

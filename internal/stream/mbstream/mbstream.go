@@ -40,7 +40,9 @@ type Summary struct {
 	Removes  int
 	Rewrites int
 	// Ignored are renames and removes of files that are not there: DDL that ran before the file was copied.
-	Ignored  int
+	Ignored int
+	// Spared are databases that were dropped and created again while the backup ran; mbstream -x would lose them.
+	Spared   []string
 	LastFile string            // the last file that ended
 	Kept     map[string][]byte // contents of the files that Options.Keep chose, by their final path
 }

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -23,20 +24,26 @@ type Server struct {
 // Start initialises and starts a server with the given extra options, and stops it when the test ends.
 func Start(t testing.TB, options ...string) *Server {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "mariadbtest")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
+	data := filepath.Join(tempDir(t), "data")
+	run(t, "mariadb-install-db", "--no-defaults", "--datadir="+data, "--user="+account(t), "--auth-root-authentication-method=normal", "--skip-test-db")
+	return StartOn(t, data, options...)
+}
+
+// StartOn starts a server on a datadir that is ready, such as a prepared backup whose files have the owner that Owner
+// names.
+func StartOn(t testing.TB, data string, options ...string) *Server {
+	t.Helper()
+	dir := tempDir(t)
 	s := &Server{Dir: dir, Socket: filepath.Join(dir, "s")}
-	account := own(t, dir)
-	data := "--datadir=" + filepath.Join(dir, "data")
-	run(t, "mariadb-install-db", "--no-defaults", data, "--user="+account, "--auth-root-authentication-method=normal", "--skip-test-db")
-	args := append([]string{"--no-defaults", data, "--user=" + account, "--socket=" + s.Socket, "--pid-file=" + filepath.Join(dir, "pid"),
+	if os.Getuid() == 0 {
+		run(t, "chown", "-R", account(t), data)
+		openParents(t, data)
+	}
+	args := append([]string{"--no-defaults", "--datadir=" + data, "--user=" + account(t), "--socket=" + s.Socket, "--pid-file=" + filepath.Join(dir, "pid"),
 		"--skip-networking", "--server-id=1", "--log-bin=mysql-bin", "--log-error=" + filepath.Join(dir, "error.log"), "--character-set-server=utf8mb4",
 		"--innodb-buffer-pool-size=64M", "--innodb-log-file-size=32M", "--innodb-flush-log-at-trx-commit=0", "--loose-innodb-use-native-aio=0"}, options...)
 	cmd := exec.Command("mariadbd", args...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -47,18 +54,63 @@ func Start(t testing.TB, options ...string) *Server {
 	return s
 }
 
-// own gives dir to the account that the server runs as and returns its name.
-func own(t testing.TB, dir string) string {
+// tempDir is one that the server's account owns and that a short socket path fits in.
+func tempDir(t testing.TB) string {
 	t.Helper()
-	if os.Getuid() != 0 {
-		u, err := user.Current()
+	dir, err := os.MkdirTemp("", "mariadbtest")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	if os.Getuid() == 0 {
+		run(t, "chown", account(t), dir)
+	}
+	return dir
+}
+
+// openParents lets the server's account pass through the directories that the test package made above data.
+func openParents(t testing.TB, data string) {
+	t.Helper()
+	for dir := filepath.Dir(data); dir != os.TempDir() && dir != "/"; dir = filepath.Dir(dir) {
+		info, err := os.Stat(dir)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return u.Username
+		if err := os.Chmod(dir, info.Mode()|0o011); err != nil {
+			t.Fatal(err)
+		}
 	}
-	run(t, "chown", "mysql:mysql", dir)
-	return "mysql"
+}
+
+// account is the name the server runs as.
+func account(t testing.TB) string {
+	t.Helper()
+	if os.Getuid() == 0 {
+		return "mysql"
+	}
+	u, err := user.Current()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u.Username
+}
+
+// Owner is the user and group that the server runs as.
+func Owner(t testing.TB) (uid, gid uint32) {
+	t.Helper()
+	u, err := user.Lookup(account(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, err := strconv.ParseUint(u.Uid, 10, 32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	group, err := strconv.ParseUint(u.Gid, 10, 32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return uint32(id), uint32(group)
 }
 
 func stop(p *os.Process, exited <-chan struct{}) {
