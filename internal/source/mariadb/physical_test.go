@@ -1,0 +1,32 @@
+package mariadb
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"holdfast/internal/lab/labtest"
+	"holdfast/internal/point"
+)
+
+// prepared makes a captured copy ready for a server.
+func prepared(t testing.TB, dir string) string {
+	t.Helper()
+	tool(t, "mariadb-backup", "--prepare", "--target-dir="+dir)
+	return dir
+}
+
+func TestPhysicalCopyHoldsEveryRow(t *testing.T) {
+	l := labtest.Shared(t)
+	s := New(Options{Shards: []Shard{shardOf(t, l)}})
+	task := planned(t, s, "shard0/physical")
+	want := checksums(t, asker(t, l, task.Host))
+	dir, out := captured(t, s, "shard0/physical")
+	t.Logf("reason: %s\nidentity: %v\nproof: %v", task.Reason, out.Identity, out.Proof)
+	if out.State != point.Good {
+		t.Errorf("state %s", out.State)
+	}
+	if diff := cmp.Diff(want, checksums(t, private(t, prepared(t, dir)))); diff != "" {
+		t.Errorf("tables differ (-source +copy):\n%s", diff)
+	}
+}

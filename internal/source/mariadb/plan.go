@@ -1,0 +1,128 @@
+package mariadb
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"holdfast/internal/point"
+	"holdfast/internal/problem"
+	"holdfast/internal/source"
+)
+
+// Keys of Task.Args.
+const (
+	argShard  = "shard"
+	argNode   = "node"
+	argDigest = "digest"
+	argImage  = "image"
+)
+
+const (
+	physicalTree = "physical"
+	logicalTree  = "logical"
+)
+
+// Plan looks at every node of every shard and says from which one each copy would be taken, and why.
+func (s *Source) Plan(ctx context.Context) (source.Plan, error) {
+	var plan source.Plan
+	images := map[string]bool{}
+	for _, shard := range s.opt.Shards {
+		seen := observe(ctx, shard)
+		if err := ctx.Err(); err != nil {
+			return plan, err
+		}
+		s.planShard(ctx, &plan, shard, seen)
+		s.planImages(ctx, &plan, shard, seen, images)
+	}
+	return plan, nil
+}
+
+// planShard plans both copies of a shard. They are taken from different nodes where two nodes other than the writer
+// are fit, so that neither carries the load of both.
+func (s *Source) planShard(ctx context.Context, plan *source.Plan, shard Shard, seen []observation) {
+	physical, logical := s.task(shard, physicalTree), s.task(shard, logicalTree)
+	r := rank(seen, s.opt.Previous(ctx, physical.Name))
+	for _, no := range r.rejected {
+		plan.Notes = append(plan.Notes, fmt.Sprintf("shard %d: not from %s", shard.ID, no))
+	}
+	if len(r.order) == 0 {
+		for _, t := range []source.Task{physical, logical} {
+			t.Reason = "no node of the shard can be read: " + or(strings.Join(r.rejected, "; "), "the inventory names none")
+			plan.Skipped = append(plan.Skipped, t)
+		}
+		return
+	}
+	assign(&physical, seen, r.order[0])
+	assign(&logical, seen, r.second())
+	physical.Estimate, logical.Estimate = estimate(ctx, seen[r.order[0].node])
+	plan.Tasks = append(plan.Tasks, physical, logical)
+}
+
+func (s *Source) task(shard Shard, what string) source.Task {
+	name := fmt.Sprintf("shard%d/%s", shard.ID, what)
+	t := source.Task{
+		Source: SourceName, Name: name, Kind: point.Physical, Mode: point.Full, Path: SourceName + "/" + name,
+		Required: true, Args: map[string]string{argShard: fmt.Sprint(shard.ID)},
+	}
+	if what == logicalTree {
+		t.Kind = point.Logical
+	}
+	return t
+}
+
+func assign(t *source.Task, seen []observation, c choice) {
+	t.Host, t.Reason, t.Args[argNode] = seen[c.node].Name, c.reason, seen[c.node].Name
+}
+
+// second is the node for the other copy: the next best one if it disturbs as little as the best, else the best again.
+func (r ranking) second() choice {
+	if len(r.order) > 1 && r.order[1].weight <= heavy && r.order[0].weight <= heavy {
+		c := r.order[1]
+		c.reason += ", apart from the physical copy"
+		return c
+	}
+	return r.order[0]
+}
+
+// estimate guesses what will be read: the data files, and the dump as a share of the rows' size. Both are only for
+// progress, so that a failure counts as unknown.
+func estimate(ctx context.Context, o observation) (physical, logical int64) {
+	if p, err := o.sess.place(ctx, o.facts.get("datadir")); err == nil {
+		physical = p.size
+	}
+	rows, err := o.sess.query(ctx, "SELECT CAST(COALESCE(SUM(DATA_LENGTH),0) AS UNSIGNED) FROM information_schema.TABLES "+
+		"WHERE TABLE_SCHEMA NOT IN ('information_schema','performance_schema','sys')")
+	if err == nil && len(rows) == 1 {
+		fmt.Sscan(rows[0][0], &logical)
+	}
+	return physical, logical
+}
+
+// Kinds of tool that a capture needs.
+const (
+	toolBackup = "mariadb-backup"
+	toolDump   = "mariadb-dump"
+)
+
+// ready looks at a planned node once more, since time has passed, and at the machine around it.
+func (s *session) ready(ctx context.Context, tool string) (facts, place, error) {
+	have := map[string]string{toolBackup: s.tools.backup, toolDump: s.tools.dump}[tool]
+	if have == "" {
+		return facts{}, place{}, problem.New(problem.Failed, "install "+tool+" of the server's version there",
+			"%s has no %s", s.node.Host, tool)
+	}
+	f, err := look(ctx, s, false)
+	if err != nil {
+		return f, place{}, explain(err, "look at", s.node.Name)
+	}
+	if why := unusable(observation{Node: s.node, facts: f}); why != "" {
+		return f, place{}, problem.New(problem.Failed, "plan the backup again, so that another node is chosen",
+			"%s cannot be read any more: %s", s.node.Name, why)
+	}
+	p, err := s.place(ctx, f.get("datadir"))
+	if err != nil {
+		return f, p, explain(err, "look at", s.node.Name)
+	}
+	return f, p, nil
+}

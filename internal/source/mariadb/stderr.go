@@ -1,0 +1,95 @@
+package mariadb
+
+import (
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+)
+
+// keptLines is how much of a command's stderr is kept for its error.
+const keptLines = 64
+
+// stderrLog keeps the last lines that a command wrote to stderr.
+type stderrLog struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+func (l *stderrLog) add(line string) {
+	if strings.TrimSpace(line) == "" {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.lines) == keptLines {
+		l.lines = append(l.lines[:0], l.lines[1:]...)
+	}
+	l.lines = append(l.lines, strings.TrimSpace(line))
+}
+
+// last returns the last line, or "".
+func (l *stderrLog) last() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.lines) == 0 {
+		return ""
+	}
+	return l.lines[len(l.lines)-1]
+}
+
+var (
+	// stamp is what the tools put before their words: the thread and the time.
+	stamp = regexp.MustCompile(`^(\[\d+\]\s+)?(\d{4}-\d\d-\d\d\s+\d?\d:\d\d:\d\d\s+)?(\d+\s+)?`)
+	// grave lines name the trouble; harmless ones come after it and hide it.
+	grave    = regexp.MustCompile(`(?i)error|denied|missing required privilege|fatal|has gone away|lost connection|not yet prepared|no space|too many|killed|cannot|can't|failed`)
+	harmless = regexp.MustCompile(`(?i)\[note\]|^warning|streaming |\.\.\.done`)
+)
+
+// meaningful returns the line that tells best why the command failed: the last one that names a trouble, else the last
+// one of all, without time stamps.
+func (l *stderrLog) meaningful() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	best := ""
+	for _, line := range l.lines {
+		words := strings.TrimSpace(stamp.ReplaceAllString(line, ""))
+		if grave.MatchString(words) && !harmless.MatchString(words) {
+			best = words
+		}
+	}
+	if best == "" && len(l.lines) > 0 {
+		best = strings.TrimSpace(stamp.ReplaceAllString(l.lines[len(l.lines)-1], ""))
+	}
+	return best
+}
+
+// lockTimes are when the server's lock against DDL began and ended, as its tool told.
+type lockTimes struct {
+	mu       sync.Mutex
+	from, to time.Time
+}
+
+// note looks for the stages of the lock in a line of mariadb-backup and reports whether the lock is just beginning.
+func (l *lockTimes) note(line string, now time.Time) (begins bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case l.from.IsZero() && strings.Contains(line, "BACKUP STAGE BLOCK_DDL"):
+		l.from = now
+		return true
+	case strings.Contains(line, "BACKUP STAGE END"):
+		l.to = now
+	}
+	return false
+}
+
+// seconds is how long the lock was held, 0 when that was not seen.
+func (l *lockTimes) seconds() float64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.from.IsZero() || l.to.Before(l.from) {
+		return 0
+	}
+	return l.to.Sub(l.from).Seconds()
+}
