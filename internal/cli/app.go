@@ -9,14 +9,28 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync"
 
-	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"holdfast/internal/config"
 	"holdfast/internal/problem"
+	"holdfast/internal/report"
 	"holdfast/internal/secret"
 )
+
+// app is what all commands share.
+type app struct {
+	env     Env
+	file    string // -c
+	json    bool
+	quiet   bool
+	noColor bool
+	yes     bool
+
+	mu      sync.Mutex     // of display: an interruption comes at any time
+	display report.Display // nil until a command shows progress
+}
 
 // config reads the configuration that the command line or the environment names.
 func (a *app) config() (*config.Config, error) {
@@ -40,15 +54,6 @@ func (a *app) printf(format string, args ...any) error {
 		return fmt.Errorf("write result: %w", err)
 	}
 	return nil
-}
-
-// warn tells the operator on stderr of something that does not stop the work.
-func (a *app) warn(text string) {
-	if a.json {
-		writeJSONLine(a.env.Stderr, map[string]string{"warning": text})
-		return
-	}
-	fmt.Fprintf(a.env.Stderr, "holdfast: warning: %s\n", oneLine(text))
 }
 
 // passphrase fetches what opens the vault of a tier. With create it is asked for twice when a person types it.
@@ -116,13 +121,6 @@ func readLine(ctx context.Context, r io.Reader) (string, error) {
 		}
 		return strings.TrimSpace(a.line), nil
 	}
-}
-
-// group makes a command that only holds others.
-func group(use, short string, children ...*cobra.Command) *cobra.Command {
-	c := &cobra.Command{Use: use, Short: short, Args: cobra.ArbitraryArgs, RunE: needsCommand}
-	c.AddCommand(children...)
-	return c
 }
 
 func errorsAs[T error](err error) (T, bool) {

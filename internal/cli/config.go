@@ -19,7 +19,7 @@ func newConfigCheckCommand(a *app) *cobra.Command {
 		Short: "check holdfast.yml and list every error",
 		Long: "Checks holdfast.yml and lists every error at once, each with its line, column and a hint.\n" +
 			"Nothing is opened or connected to: doctor does that.",
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(*cobra.Command, []string) error { return a.configCheck() },
 	}
 }

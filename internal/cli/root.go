@@ -5,9 +5,9 @@ package cli
 
 import (
 	"context"
-	"io"
+	"fmt"
 	"slices"
-	"time"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -15,28 +15,6 @@ import (
 	"holdfast/internal/problem"
 	"holdfast/internal/suggest"
 )
-
-// Env is the world outside: a test gives its own.
-type Env struct {
-	Stdin          io.Reader
-	Stdout, Stderr io.Writer
-	Getenv         func(string) string
-	// IsTerminal reports whether one of the three streams is a terminal.
-	IsTerminal func(stream any) bool
-	// Size is the width and height of the terminal that stderr is, in cells.
-	Size func() (width, height int)
-	Now  func() time.Time
-}
-
-// app is what all commands share.
-type app struct {
-	env     Env
-	file    string // -c
-	json    bool
-	quiet   bool
-	noColor bool
-	yes     bool
-}
 
 // commands lists every command there is.
 func (a *app) commands() []*cobra.Command {
@@ -51,6 +29,8 @@ func (a *app) commands() []*cobra.Command {
 // which is then told to the operator as an interruption.
 func Main(ctx context.Context, args []string, env Env) int {
 	a := &app{env: env}
+	stop := context.AfterFunc(ctx, func() { a.say("interrupted, cleaning up; once more stops at once") })
+	defer stop()
 	root := newRoot(a)
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
@@ -79,9 +59,11 @@ func newRoot(a *app) *cobra.Command {
 	flags.BoolVar(&a.json, "json", false, "print JSON: the result on stdout, events and errors as lines on stderr")
 	flags.BoolVarP(&a.quiet, "quiet", "q", false, "show no progress")
 	flags.BoolVar(&a.noColor, "no-color", false, "use no colour")
+	root.MarkPersistentFlagFilename("config", "yml", "yaml")
+	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
+	root.SetHelpCommand(newHelpCommand())
 	root.AddCommand(a.commands()...)
-	root.InitDefaultHelpCmd()
-	root.InitDefaultCompletionCmd()
+	addCompletion(root)
 	each(root, asUsage)
 	tellExits(root)
 	return root
@@ -112,18 +94,67 @@ func asUsage(c *cobra.Command) {
 // probably meant.
 func needsCommand(c *cobra.Command, args []string) error {
 	if len(args) == 0 {
-		c.SetOut(c.ErrOrStderr())
-		c.Usage()
 		return problem.New(problem.Usage, "see "+c.CommandPath()+" --help", "%s needs a command", c.CommandPath())
 	}
+	return unknownCommand(c, args[0])
+}
+
+func unknownCommand(c *cobra.Command, name string) error {
 	var names []string
 	for _, child := range c.Commands() {
 		if child.IsAvailableCommand() {
 			names = append(names, child.Name())
 		}
 	}
-	hint := suggest.Hint(args[0], names, "see "+c.CommandPath()+" --help")
-	return problem.New(problem.Usage, hint, "unknown command %q", c.CommandPath()+" "+args[0])
+	hint := suggest.Hint(name, names, "see "+c.CommandPath()+" --help")
+	return problem.New(problem.Usage, hint, "unknown command %q", c.CommandPath()+" "+name)
+}
+
+// addCompletion adds the library's completion command, worded as the others are, for the shells that Linux has.
+func addCompletion(root *cobra.Command) {
+	root.InitDefaultCompletionCmd()
+	completion, _, err := root.Find([]string{"completion"})
+	if err != nil {
+		return
+	}
+	each(completion, func(c *cobra.Command) {
+		c.Short = strings.ToLower(c.Short[:1]) + c.Short[1:]
+		if c.Name() == "powershell" {
+			completion.RemoveCommand(c)
+		}
+	})
+}
+
+// noArgs refuses arguments.
+func noArgs(_ *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("unexpected argument %q", args[0])
+	}
+	return nil
+}
+
+// group makes a command that only holds others.
+func group(use, short string, children ...*cobra.Command) *cobra.Command {
+	c := &cobra.Command{Use: use, Short: short, Args: cobra.ArbitraryArgs, RunE: needsCommand}
+	c.AddCommand(children...)
+	return c
+}
+
+func newHelpCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "help [COMMAND...]",
+		Short: "tell what a command does",
+		RunE: func(c *cobra.Command, args []string) error {
+			target, rest, err := c.Root().Find(args)
+			if err != nil {
+				return unknownCommand(c.Root(), args[0])
+			}
+			if len(rest) > 0 {
+				return unknownCommand(target, rest[0])
+			}
+			return target.Help()
+		},
+	}
 }
 
 func flagError(c *cobra.Command, err error) error {
