@@ -106,12 +106,15 @@ func (d *decoder) mariadb(n *yaml.Node, at string) *MariaDB {
 
 func (d *decoder) shard(n *yaml.Node, at string) Shard {
 	var s Shard
-	d.mapping(n, at,
+	found := d.mapping(n, at,
 		required("id", d.number(&s.ID, maxShard, "shard")),
 		optional("nodes", list(d, &s.Nodes, d.node)),
 		optional("user", d.text(&s.User)),
 		optional("password", d.secret(&s.Password, "file", "command", "kolla_key")),
 	)
+	if (found["user"] == nil) != (found["password"] == nil) {
+		d.fault(n, "give both, or neither to use those of mariadb", "%s has only one of user and password", at)
+	}
 	return s
 }
 

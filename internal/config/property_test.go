@@ -79,10 +79,11 @@ func aMariaDB(t *rapid.T) *MariaDB {
 		Control:   Control{Kind: "kolla"},
 	}
 	for _, id := range rapid.SliceOfNDistinct(rapid.IntRange(0, maxShard), 0, 3, rapid.ID).Draw(t, "shards") {
-		m.Shards = append(m.Shards, Shard{
-			ID: id, Nodes: rapid.OneOf(rapid.Just[[]string](nil), rapid.SliceOfN(names, 1, 3)).Draw(t, "nodes"),
-			User: rapid.OneOf(rapid.Just(""), texts).Draw(t, "user"), Password: aSecret(true).Draw(t, "password"),
-		})
+		s := Shard{ID: id, Nodes: rapid.OneOf(rapid.Just[[]string](nil), rapid.SliceOfN(names, 1, 3)).Draw(t, "nodes")}
+		if rapid.Bool().Draw(t, "other user") {
+			s.User, s.Password = texts.Draw(t, "user"), aSecret(true).Draw(t, "password")
+		}
+		m.Shards = append(m.Shards, s)
 	}
 	if rapid.Bool().Draw(t, "command") {
 		m.Control = Control{
