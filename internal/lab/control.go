@@ -139,6 +139,10 @@ func (l *Lab) login() (*os.File, error) {
 		return nil, fmt.Errorf("create login file: %w", err)
 	}
 	f := os.NewFile(uintptr(fd), "lab-login")
+	if err := f.Chmod(0o600); err != nil { // clients ignore option files that others may write
+		f.Close()
+		return nil, fmt.Errorf("protect login file: %w", err)
+	}
 	text := fmt.Sprintf("[client]\nuser=root\npassword=%s\n", l.rootPassword.Reveal())
 	if _, err := f.WriteAt([]byte(text), 0); err != nil {
 		f.Close()

@@ -30,10 +30,7 @@ func Open(dir string) (*Lab, error) {
 	if err := json.Unmarshal(b, &l); err != nil {
 		return nil, fmt.Errorf("read %s: %w", stateFile, err)
 	}
-	pw, err := os.ReadFile(l.path("secrets", "mariadb-root"))
-	if err == nil {
-		l.rootPassword = secret.New(string(pw))
-	}
+	l.rootPassword = secret.New(l.Kolla.Passwords[rootPasswordKey])
 	return &l, nil
 }
 

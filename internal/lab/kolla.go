@@ -3,76 +3,82 @@ package lab
 import (
 	"context"
 	"crypto/rand"
-	"fmt"
-	"strings"
+	"path/filepath"
+	"strconv"
 
+	"holdfast/internal/lab/kollatree"
+	"holdfast/internal/lab/schema"
 	"holdfast/internal/secret"
 )
 
-// services are the OpenStack services with an account of their own, each with the schemas it owns.
-var services = []struct {
-	user    string
-	schemas []string
-}{
-	{"keystone", []string{"keystone"}},
-	{"glance", []string{"glance"}},
-	{"cinder", []string{"cinder"}},
-	{"nova", []string{"nova", "nova_api", "nova_cell0"}},
-	{"neutron", []string{"neutron"}},
-}
-
-// writeKolla writes the deploy host's configuration, the inventory and every host's /etc/kolla.
+// writeKolla writes the deploy host's configuration, the inventory and what Kolla leaves on every host. Names and
+// identities agree with the rows in the database.
 func (l *Lab) writeKolla(context.Context) error {
 	l.rootPassword = secret.New(rand.Text())
-	if err := l.put("secrets/mariadb-root", 0o600, l.rootPassword.Reveal()); err != nil {
-		return err
+	cloud := schema.Generate(l.rows(0))
+	spec := kollatree.Spec{
+		Cloud: "lab",
+		FSID:  cloud.FSID,
+		Passwords: map[string]string{
+			rootPasswordKey:          l.rootPassword.Reveal(),
+			"cinder_rbd_secret_uuid": cloud.Secret,
+		},
+		Globals: map[string]string{"enable_mariabackup": "yes"},
 	}
-	var pw strings.Builder
-	fmt.Fprintf(&pw, "database_password: %s\n", l.rootPassword.Reveal())
-	for _, key := range []string{"mariadb_backup_database_password", "keystone_database_password"} {
-		fmt.Fprintf(&pw, "%s: %s\n", key, rand.Text())
-	}
-	if err := l.put("deploy/kolla/passwords.yml", 0o600, pw.String()); err != nil {
-		return err
-	}
-	if err := l.put("deploy/kolla/globals.yml", 0o644, "kolla_base_distro: debian\nenable_mariabackup: \"yes\"\n"); err != nil {
-		return err
-	}
-	return l.put("deploy/inventory/multinode", 0o644, l.inventory())
-}
-
-func (l *Lab) inventory() string {
-	var b strings.Builder
-	groups := map[string][]string{}
 	for _, h := range l.Hosts {
-		for _, g := range h.Groups {
-			groups[g] = append(groups[g], h.Name)
+		hs, err := l.hostSpec(h)
+		if err != nil {
+			return err
 		}
-	}
-	for _, s := range l.Shards {
-		for _, n := range s.Nodes {
-			groups["mariadb"] = append(groups["mariadb"], n.Host)
+		for _, c := range cloud.Computes {
+			if c.Host == h.Name {
+				hs.ComputeID = c.UUID
+			}
 		}
+		spec.Hosts = append(spec.Hosts, hs)
 	}
-	for name, hosts := range groups {
-		fmt.Fprintf(&b, "[%s]\n", name)
-		for _, h := range hosts {
-			fmt.Fprintf(&b, "%s %s\n", h, l.hostVars(h))
-		}
-	}
-	return b.String()
+	tree, err := kollatree.Write(l.Options.Dir, spec)
+	l.Kolla = tree
+	return err
 }
 
-func (l *Lab) hostVars(name string) string {
-	h, err := l.Host(name)
+// rootPasswordKey is where Kolla keeps the password of the database's root.
+const rootPasswordKey = "database_password"
+
+// rows are the options of the rows in shard id: the same cloud everywhere, with other tenants.
+func (l *Lab) rows(id int) schema.Options {
+	o := schema.Options{Seed: l.Options.Seed, Scale: l.Options.Rows}
+	for _, h := range l.Hosts {
+		if h.Groups[0] == "compute" {
+			o.Computes = append(o.Computes, h.Name)
+		}
+	}
+	if id == 0 {
+		return o
+	}
+	cloud := schema.Generate(o)
+	o.Seed, o.FSID, o.Secret = o.Seed+int64(id), cloud.FSID, cloud.Secret
+	return o
+}
+
+func (l *Lab) hostSpec(h Host) (kollatree.HostSpec, error) {
+	dir := l.HostDir(h.Name)
+	hs := kollatree.HostSpec{
+		Name: h.Name, Addr: "127.0.0.1", Port: h.Port, User: l.SSHUser, KeyFile: l.KeyFile, Groups: h.Groups,
+		SSHArgs:    "-o UserKnownHostsFile=" + l.KnownHosts + " -o StrictHostKeyChecking=yes",
+		EtcKolla:   filepath.Join(dir, "etc/kolla"),
+		VolumesDir: filepath.Join(dir, "var-lib-docker/volumes"),
+	}
+	n, err := l.Node(h.Name)
 	if err != nil {
-		return ""
+		return hs, nil // no database here
 	}
-	vars := fmt.Sprintf("ansible_host=127.0.0.1 ansible_port=%d ansible_user=%s ansible_ssh_private_key_file=%s "+
-		"ansible_ssh_common_args='-o UserKnownHostsFile=%s -o StrictHostKeyChecking=yes'", h.Port, l.SSHUser, l.KeyFile, l.KnownHosts)
-	if n, err := l.Node(name); err == nil {
-		vars += fmt.Sprintf(" mariadb_port=%d mariadb_wsrep_port=%d mariadb_ist_port=%d mariadb_sst_port=%d mariadb_shard_id=%d",
-			n.SQLPort, n.GaleraPort, n.GaleraPort+1, n.GaleraPort+2, n.Shard)
+	hs.Vars = map[string]string{
+		"mariadb_port": strconv.Itoa(n.SQLPort), "mariadb_wsrep_port": strconv.Itoa(n.GaleraPort),
+		"mariadb_ist_port": strconv.Itoa(n.GaleraPort + 1), "mariadb_sst_port": strconv.Itoa(n.GaleraPort + 2),
+		"mariadb_shard_id": strconv.Itoa(n.Shard),
 	}
-	return vars
+	galera, err := l.myCnf(n)
+	hs.Files = map[string]string{"mariadb/galera.cnf": galera}
+	return hs, err
 }

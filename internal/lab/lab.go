@@ -16,6 +16,7 @@ import (
 	"regexp"
 	"time"
 
+	"holdfast/internal/lab/kollatree"
 	"holdfast/internal/problem"
 	"holdfast/internal/secret"
 )
@@ -42,6 +43,7 @@ type Lab struct {
 	SSHUser    string
 	KeyFile    string // private key of SSHUser
 	KnownHosts string
+	Kolla      kollatree.Tree // where the deployment's files are, and its passwords
 
 	rootPassword secret.Secret
 }

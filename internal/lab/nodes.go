@@ -25,17 +25,15 @@ const (
 
 // writeNodes writes every node's my.cnf and control scripts and gives mysql its directories.
 func (l *Lab) writeNodes(context.Context) error {
-	for _, s := range l.Shards {
-		for _, n := range s.Nodes {
-			if err := l.writeNode(s, n); err != nil {
-				return fmt.Errorf("write node %s: %w", n.Host, err)
-			}
+	for _, n := range l.Nodes() {
+		if err := l.writeNode(n); err != nil {
+			return fmt.Errorf("write node %s: %w", n.Host, err)
 		}
 	}
 	return nil
 }
 
-func (l *Lab) writeNode(s Shard, n Node) error {
+func (l *Lab) writeNode(n Node) error {
 	for _, script := range []string{stopScript, startScript, bootstrapScript} {
 		text, err := nodeFiles.ReadFile("files/" + filepath.Base(script))
 		if err != nil {
@@ -45,7 +43,7 @@ func (l *Lab) writeNode(s Shard, n Node) error {
 			return err
 		}
 	}
-	conf, err := l.myCnf(s, n)
+	conf, err := l.myCnf(n)
 	if err != nil {
 		return err
 	}
@@ -66,13 +64,13 @@ func (l *Lab) writeNode(s Shard, n Node) error {
 }
 
 // myCnf is the configuration of n. It holds a password only when the SST method needs one.
-func (l *Lab) myCnf(s Shard, n Node) (string, error) {
+func (l *Lab) myCnf(n Node) (string, error) {
 	text, err := nodeFiles.ReadFile("files/my.cnf.tmpl")
 	if err != nil {
 		return "", err
 	}
 	var peers []string
-	for _, p := range s.Nodes {
+	for _, p := range l.shard(n.Shard).Nodes {
 		peers = append(peers, "127.0.0.1:"+strconv.Itoa(p.GaleraPort))
 	}
 	auth := ""
@@ -82,7 +80,7 @@ func (l *Lab) myCnf(s Shard, n Node) (string, error) {
 	return render(string(text), map[string]any{
 		"Node": n, "Peers": strings.Join(peers, ","), "IST": n.GaleraPort + 1, "SSTPort": n.GaleraPort + 2,
 		"SST": l.Options.SST, "SSTAuth": auth, "PoolMiB": l.poolMiB(),
-		"GTIDDomain": s.ID + 1, "OwnDomain": 100 + n.GaleraPort - l.PortBase,
+		"OwnDomain": 100 + n.GaleraPort - l.PortBase,
 	})
 }
 

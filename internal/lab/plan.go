@@ -16,6 +16,7 @@ const (
 
 // plan names the hosts and nodes and gives each its ports.
 func plan(opts Options, base int) *Lab {
+	// The first group of a host is the one it is in for its purpose.
 	l := &Lab{
 		Options: opts, PortBase: base, SSHUser: "root",
 		KeyFile:    filepath.Join(opts.Dir, "ssh", "id_ed25519"),
@@ -50,7 +51,7 @@ func (l *Lab) addShards(controls []string) {
 	for id := 1; id < l.Options.Shards; id++ {
 		var names []string
 		for i := range l.Options.ShardNodes {
-			names = append(names, l.addHost(fmt.Sprintf("sh%d%c", id, 'a'+i), fmt.Sprintf("mariadb_shard_%d", id)))
+			names = append(names, l.addHost(fmt.Sprintf("sh%d%c", id, 'a'+i), "mariadb", fmt.Sprintf("mariadb_shard_%d", id)))
 		}
 		l.addShard(id, names)
 	}
@@ -86,6 +87,15 @@ func (l *Lab) Node(name string) (Node, error) {
 		}
 	}
 	return Node{}, fmt.Errorf("no database node %q in this lab", name)
+}
+
+func (l *Lab) shard(id int) Shard {
+	for _, s := range l.Shards {
+		if s.ID == id {
+			return s
+		}
+	}
+	return Shard{ID: id}
 }
 
 // Host returns the host of that name.

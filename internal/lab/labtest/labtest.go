@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"holdfast/internal/lab"
 )
 
@@ -81,7 +83,7 @@ func options(opts []func(*lab.Options)) lab.Options {
 
 func up(t testing.TB, o lab.Options) *lab.Lab {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "holdfast-lab-")
+	dir, err := os.MkdirTemp(place(o), "holdfast-lab-")
 	if err != nil {
 		t.Fatalf("create lab directory: %v", err)
 	}
@@ -93,4 +95,16 @@ func up(t testing.TB, o lab.Options) *lab.Lab {
 		t.Fatalf("bring up a lab in %s: %v", o.Dir, err)
 	}
 	return l
+}
+
+// place prefers a file system in memory that has room for the datadirs: on it a lab comes up and goes down several
+// times faster.
+func place(o lab.Options) string {
+	const memory = "/dev/shm"
+	var fs unix.Statfs_t
+	need := uint64(2+4*o.BulkMiB/1024) << 30
+	if unix.Statfs(memory, &fs) == nil && fs.Bavail*uint64(fs.Bsize) > need {
+		return memory
+	}
+	return ""
 }
