@@ -1,0 +1,101 @@
+package host
+
+import (
+	"bufio"
+	"io"
+	"strings"
+
+	"holdfast/internal/secret"
+)
+
+const (
+	stderrTail = 32 << 10 // bytes of stderr kept for an error
+	stderrLine = 64 << 10 // longer lines are told in pieces
+)
+
+// report reads a command's stderr: lines for whoever listens, the end of it for an error, and the supervisor's trailer.
+type report struct {
+	prefix  string // of the trailer's line
+	hide    *strings.Replacer
+	listen  func(string)
+	tail    []byte
+	blank   bool          // an empty line was read and not yet told; the one before the trailer is the supervisor's
+	trailer string        // what follows prefix, "" until it came
+	started chan []string // buffered; gets process number and start time of a fed command
+}
+
+func newReport(c Cmd, nonce string) *report {
+	return &report{prefix: "holdfast " + nonce + " ", hide: redactor(c.Secret), listen: c.OnStderr, started: make(chan []string, 1)}
+}
+
+// redactor hides a secret's lines: of an option file's "key = value" the value alone, and only of keys that sound
+// secret, because user names and ports are in every message.
+func redactor(s secret.Secret) *strings.Replacer {
+	var pairs []string
+	for line := range strings.Lines(s.Reveal()) {
+		key, value, found := strings.Cut(strings.TrimSpace(line), "=")
+		if !found {
+			key, value = "password", key
+		}
+		key, value = strings.ToLower(key), strings.Trim(value, "\"' \t")
+		open := strings.HasPrefix(value, "[") && strings.HasSuffix(value, "]")
+		if value != "" && !open && (strings.Contains(key, "pass") || strings.Contains(key, "secret") || strings.Contains(key, "key")) {
+			pairs = append(pairs, value, s.String())
+		}
+	}
+	return strings.NewReplacer(pairs...)
+}
+
+// read consumes r to its end.
+func (t *report) read(r io.Reader) {
+	in := bufio.NewReaderSize(r, stderrLine)
+	for {
+		line, err := in.ReadSlice('\n')
+		if len(line) > 0 && t.trailer == "" {
+			t.line(strings.TrimSuffix(string(line), "\n"))
+		}
+		if err != nil && err != bufio.ErrBufferFull {
+			return
+		}
+	}
+}
+
+func (t *report) line(s string) {
+	if status, ok := strings.CutPrefix(s, t.prefix); ok {
+		t.status(status)
+		return
+	}
+	if t.blank {
+		t.tell("")
+	}
+	if t.blank = s == ""; !t.blank {
+		t.tell(t.hide.Replace(s))
+	}
+}
+
+// status takes a line of the supervisor, and drops the empty line before it.
+func (t *report) status(s string) {
+	t.blank = false
+	id, ok := strings.CutPrefix(s, "started ")
+	if !ok {
+		t.trailer = s
+		return
+	}
+	select {
+	case t.started <- strings.Fields(id):
+	default:
+	}
+}
+
+func (t *report) tell(s string) {
+	t.tail = append(append(t.tail, s...), '\n')
+	if over := len(t.tail) - stderrTail; over > stderrTail {
+		t.tail = append(t.tail[:0], t.tail[over:]...)
+	}
+	if t.listen != nil {
+		t.listen(s)
+	}
+}
+
+// text is the bounded end of stderr.
+func (t *report) text() string { return string(t.tail[max(0, len(t.tail)-stderrTail):]) }

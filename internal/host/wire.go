@@ -1,0 +1,94 @@
+package host
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const (
+	heartbeat = 10 * time.Second
+	patience  = 60 * time.Second
+	feedFrame = 4 << 20 // bytes of input sent at once; the far side holds one frame in memory
+)
+
+var envName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*=`)
+
+// header is what the supervisor reads before it starts the command. It travels over stdin alone, because it may hold
+// a secret.
+func header(c Cmd, nonce string) ([]byte, error) {
+	var b bytes.Buffer
+	put := func(key, value string) {
+		fmt.Fprintf(&b, "%s %d\n%s\n", key, 1+strings.Count(value, "\n"), value)
+	}
+	put("nonce", nonce)
+	put("patience", strconv.Itoa(int(patience.Seconds())))
+	for _, e := range c.Env {
+		if !envName.MatchString(e) || strings.HasPrefix(e, "hf_") {
+			name, _, _ := strings.Cut(e, "=")
+			return nil, fmt.Errorf("environment entry %q is not NAME=VALUE", name)
+		}
+		put("env", e)
+	}
+	if c.Dir != "" {
+		put("dir", c.Dir)
+	}
+	if c.Stdin != nil {
+		put("feed", "yes")
+	}
+	if !c.Secret.Empty() {
+		put("secret", c.Secret.Reveal())
+	}
+	b.WriteString("end 0\n")
+	if bytes.IndexByte(b.Bytes(), 0) >= 0 {
+		return nil, errors.New("environment, directory and secret cannot hold a zero byte")
+	}
+	return b.Bytes(), nil
+}
+
+// beat writes heartbeats until stop is closed or w takes no more. Every record is one Write, which os.File keeps
+// whole, so that heartbeats and input never mix.
+func beat(w io.Writer, stop <-chan struct{}) {
+	tick := time.NewTicker(heartbeat)
+	defer tick.Stop()
+	for {
+		select {
+		case <-stop:
+			return
+		case <-tick.C:
+			if _, err := io.WriteString(w, ".\n"); err != nil {
+				return
+			}
+		}
+	}
+}
+
+// feed sends r as frames of "LENGTH\n" and that many bytes, and "0\n" after the last, without which the far side kills
+// the command. It returns r's own error; that w takes no more is none, since the command's status tells why.
+func feed(w io.Writer, r io.Reader) error {
+	const room = 16 // for the length
+	buf := make([]byte, room+feedFrame)
+	for {
+		n, err := io.ReadFull(r, buf[room:])
+		if n > 0 {
+			prefix := strconv.Itoa(n) + "\n"
+			start := room - copy(buf[room-len(prefix):], prefix)
+			if _, err := w.Write(buf[start : room+n]); err != nil {
+				return nil
+			}
+		}
+		switch {
+		case err == nil:
+		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF) && n > 0:
+			_, _ = io.WriteString(w, "0\n")
+			return nil
+		default:
+			return err
+		}
+	}
+}
