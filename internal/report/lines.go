@@ -31,8 +31,8 @@ func PointLines(p point.Point) []Line {
 // Closing is the table that ends a run: what each component read, what of it was new in the vault, how long it took
 // and how it ended. took is the wall time of the whole run, in which components ran beside each other.
 func Closing(lines []Line, took time.Duration) *Table {
-	t := NewTable("component", "read", "new in vault", "ratio", "time", "rate", "state").
-		AlignRight("read", "new in vault", "ratio", "time", "rate")
+	t := NewTable("COMPONENT", "READ", "NEW IN VAULT", "RATIO", "TIME", "RATE", "STATE").
+		AlignRight("READ", "NEW IN VAULT", "RATIO", "TIME", "RATE")
 	var read, fresh int64
 	for _, l := range lines {
 		state := l.State
