@@ -24,40 +24,32 @@ const (
 	Year = 365 * Day
 )
 
-var units = []struct {
+type unit struct {
 	name string
 	span time.Duration
-}{{"y", Year}, {"w", Week}, {"d", Day}, {"h", time.Hour}, {"m", time.Minute}, {"s", time.Second}}
+}
+
+// units from the longest to the shortest.
+var units = []unit{{"y", Year}, {"w", Week}, {"d", Day}, {"h", time.Hour}, {"m", time.Minute}, {"s", time.Second}}
 
 // ParseDuration reads whole numbers with a unit of y, w, d, h, m or s, one after the other ("1y30d"). The result is
 // more than zero.
 func ParseDuration(text string) (time.Duration, error) {
 	var sum time.Duration
-	rest := text
-	for rest != "" {
+	for rest := text; rest != ""; {
 		digits := len(rest) - len(strings.TrimLeft(rest, "0123456789"))
-		n, err := strconv.ParseInt(rest[:digits], 10, 64)
-		if err != nil {
-			return 0, fmt.Errorf("%q is not a duration", text)
-		}
-		if digits == len(rest) {
+		if digits > 0 && digits == len(rest) {
 			return 0, fmt.Errorf("%q has no unit", text)
 		}
-		unit := slices.IndexFunc(units, func(u struct {
-			name string
-			span time.Duration
-		},
-		) bool {
-			return u.name == rest[digits:digits+1]
-		})
-		if unit < 0 {
+		n, err := strconv.ParseInt(rest[:digits], 10, 64)
+		i := slices.IndexFunc(units, func(u unit) bool { return strings.HasPrefix(rest[digits:], u.name) })
+		if err != nil || i < 0 {
 			return 0, fmt.Errorf("%q is not a duration", text)
 		}
-		span := units[unit].span
-		if n > int64((math.MaxInt64-sum)/span) {
+		if n > int64((math.MaxInt64-sum)/units[i].span) {
 			return 0, fmt.Errorf("%q is too long", text)
 		}
-		sum += time.Duration(n) * span
+		sum += time.Duration(n) * units[i].span
 		rest = rest[digits+1:]
 	}
 	if sum == 0 {
