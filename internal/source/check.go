@@ -1,5 +1,7 @@
 package source
 
+import "context"
+
 // Status is how a prerequisite stands.
 type Status string
 
@@ -17,4 +19,9 @@ type Check struct {
 	Status Status `json:"status"`
 	Detail string `json:"detail"`
 	Mend   string `json:"mend,omitempty"`
+}
+
+// Checker is a source that can tell whether its prerequisites are met. It changes nothing.
+type Checker interface {
+	Check(ctx context.Context) []Check
 }
