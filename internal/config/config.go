@@ -45,6 +45,8 @@ type Kolla struct {
 type MariaDB struct {
 	User     string
 	Password SecretRef
+	// Admin writes what a table's restore loads; default root with Kolla's database_password.
+	Admin Login
 	// Run is where mariadbd lives on its host: "container" (Kolla's way, the default) or "host".
 	Run       string
 	Container string // name of the container; default mariadb
@@ -53,6 +55,12 @@ type MariaDB struct {
 	Desync    bool   // set wsrep_desync for the length of a physical backup; needs SUPER
 	Shards    []Shard
 	Control   Control
+}
+
+// Login is a database account.
+type Login struct {
+	User     string
+	Password SecretRef
 }
 
 // Shard overrides what the inventory says of one Galera cluster.

@@ -103,7 +103,8 @@ func wholeConfig(file string) Config {
 		},
 		MariaDB: &MariaDB{
 			User: "backup", Password: secret.Ref{KollaKey: "mariadb_backup_database_password"},
-			Run: "container", Container: "mariadb", Enter: "auto", Desync: true,
+			Admin: Login{User: "root", Password: secret.Ref{KollaKey: "database_password"}},
+			Run:   "container", Container: "mariadb", Enter: "auto", Desync: true,
 			Shards: []Shard{
 				{ID: 0, Nodes: []string{"ctl1", "ctl2"}},
 				{ID: 1, User: "b1", Password: secret.Ref{File: "/etc/hf/b1"}},

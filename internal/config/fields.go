@@ -88,11 +88,13 @@ func (d *decoder) kolla(k *Kolla, n *yaml.Node, at string) {
 func (d *decoder) mariadb(n *yaml.Node, at string) *MariaDB {
 	m := &MariaDB{
 		Run: "container", Container: DefaultContainer, Enter: "auto",
+		Admin:   defaultAdmin,
 		Control: Control{Kind: "kolla"},
 	}
 	d.mapping(n, at,
 		required("user", d.text(&m.User)),
 		required("password", d.secret(&m.Password, "file", "command", "kolla_key")),
+		optional("admin", func(n *yaml.Node, at string) { d.login(&m.Admin, n, at) }),
 		optional("run", d.text(&m.Run, oneOf("container", "host"))),
 		optional("container", d.text(&m.Container, aName)),
 		optional("engine", d.text(&m.Engine, oneOf("docker", "podman"))),
@@ -102,6 +104,17 @@ func (d *decoder) mariadb(n *yaml.Node, at string) *MariaDB {
 		optional("control", func(n *yaml.Node, at string) { d.control(&m.Control, n, at) }),
 	)
 	return m
+}
+
+// defaultAdmin is the account that Kolla gives every privilege.
+var defaultAdmin = Login{User: "root", Password: SecretRef{KollaKey: "database_password"}}
+
+func (d *decoder) login(l *Login, n *yaml.Node, at string) {
+	*l = Login{}
+	d.mapping(n, at,
+		required("user", d.text(&l.User)),
+		required("password", d.secret(&l.Password, "file", "command", "kolla_key")),
+	)
 }
 
 func (d *decoder) shard(n *yaml.Node, at string) Shard {

@@ -71,12 +71,16 @@ func aConfig(t *rapid.T) Config {
 func aMariaDB(t *rapid.T) *MariaDB {
 	m := &MariaDB{
 		User: texts.Draw(t, "user"), Password: aSecret(true).Draw(t, "password"),
+		Admin:     defaultAdmin,
 		Run:       rapid.SampledFrom([]string{"container", "host"}).Draw(t, "run"),
 		Container: names.Draw(t, "container"),
 		Engine:    rapid.SampledFrom([]string{"", "docker", "podman"}).Draw(t, "engine"),
 		Enter:     rapid.SampledFrom([]string{"auto", "exec", "nsenter"}).Draw(t, "enter"),
 		Desync:    rapid.Bool().Draw(t, "desync"),
 		Control:   Control{Kind: "kolla"},
+	}
+	if rapid.Bool().Draw(t, "admin") {
+		m.Admin = Login{User: texts.Draw(t, "admin user"), Password: secret.Ref{File: paths.Draw(t, "admin password")}}
 	}
 	for _, id := range rapid.SliceOfNDistinct(rapid.IntRange(0, maxShard), 0, 3, rapid.ID).Draw(t, "shards") {
 		s := Shard{ID: id, Nodes: rapid.OneOf(rapid.Just[[]string](nil), rapid.SliceOfN(names, 1, 3)).Draw(t, "nodes")}

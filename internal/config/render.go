@@ -108,6 +108,8 @@ func (w *writer) mariadb(m MariaDB) {
 	w.nest("  ", func() {
 		w.key("user", quote(m.User), false)
 		w.secret("password", m.Password)
+		w.comment("The account that a table's restore writes with.")
+		w.login("admin", m.Admin)
 		w.comment("run: container or host. enter: auto, exec or nsenter.")
 		w.key("run", m.Run, m.Run == "container")
 		w.key("container", quote(m.Container), m.Container == DefaultContainer)
@@ -121,6 +123,19 @@ func (w *writer) mariadb(m MariaDB) {
 		w.key("desync", fmt.Sprint(m.Desync), !m.Desync)
 		w.shards(m.Shards)
 		w.control(m.Control)
+	})
+}
+
+// login writes an account, commented out when it is the default one.
+func (w *writer) login(key string, l Login) {
+	if l == defaultAdmin || l == (Login{}) {
+		w.key(key, "{ user: "+defaultAdmin.User+", password: { kolla_key: "+defaultAdmin.Password.KollaKey+" } }", true)
+		return
+	}
+	w.key(key, "", false)
+	w.nest("  ", func() {
+		w.key("user", quote(l.User), false)
+		w.secret("password", l.Password)
 	})
 }
 
