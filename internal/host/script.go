@@ -22,7 +22,7 @@ leader=$1 born=$2
 set -- ${stat##*) }
 shift 19
 [ "$1" = "$born" ] || exit 0
-kill -KILL -- "-$leader"
+kill -KILL "-$leader"
 for file in /proc/[0-9]*/stat; do
 	IFS= read -r stat <"$file" || continue
 	pid=${stat%% *}

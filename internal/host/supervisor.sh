@@ -98,7 +98,7 @@ hf_hunt() {
 	hf_processes | while read -r hf_key hf_left hf_count hf_value; do
 		[ "$hf_left $hf_count" = "$$ $hf_key" ] && echo "$hf_key"
 	done | while read -r hf_new; do
-		kill -KILL -- "-$hf_new"
+		kill -KILL "-$hf_new"
 		hf_processes | while read -r hf_key hf_left hf_count hf_value; do
 			[ "$hf_value" = "$hf_new" ] && kill -KILL "$hf_key"
 		done
@@ -173,8 +173,13 @@ trap '' PIPE
 wait "$hf_left" 2>/dev/null
 hf_count=$?
 {
-	kill -KILL -- "-$hf_left"
 	[ -z "$hf_new" ] || kill "$hf_new"
+	# What is left of its group is killed, after a moment in which a daemon may still move to a session of its own.
+	for hf_line in 0 1 2 3 4 5 6 7 8 9; do
+		kill -0 "-$hf_left" || break
+		sleep 0.1 || sleep 1
+	done
+	kill -KILL "-$hf_left"
 } 2>/dev/null
 printf '\036holdfast %s end\n' "$hf_nonce"
 hf_say "$hf_count"
