@@ -32,8 +32,10 @@ main() {
 }
 
 cleanup() {
-  local status=$?
-  if [ "$status" != 0 ] && [ -e "$work/mariadbd.log" ]; then tail -40 "$work/mariadbd.log" >&2; fi
+  local status=$? log
+  if [ "$status" != 0 ]; then
+    for log in "$work"/*.log; do echo "==> ${log##*/}" && tail -20 "$log"; done >&2
+  fi
   if [ -n "$server" ]; then kill "$server" && wait "$server" || true; fi
   if [ -n "$guarded" ]; then rm -f "$guard"; fi
   rm -rf "$work"
@@ -48,18 +50,18 @@ install_packages() {
   fi
   dpkg-query -W "${packages[@]}" >/dev/null 2>&1 && return
   apt-get -o DPkg::Lock::Timeout=300 update -qq
-  apt-get -o DPkg::Lock::Timeout=300 install -y -qq --no-install-recommends "${packages[@]}" >"$work/apt.log" 2>&1 ||
-    { tail -20 "$work/apt.log" >&2; return 1; }
+  apt-get -o DPkg::Lock::Timeout=300 install -y -qq --no-install-recommends "${packages[@]}" >"$work/apt.log" 2>&1
 }
 
 # start_server starts a throw-away server tuned for speed: nothing in it outlives the script.
 start_server() {
-  install -d -m 700 -o mysql "$work/db"
+  install -d -m 700 -o mysql "$work/db" "$work/db/tmp"
   chmod 711 "$work"
+  export TMPDIR=$work/db/tmp # a starting server removes what others left, or still use, in a shared one
   mariadb-install-db --no-defaults --user=mysql --datadir="$work/db/data" --auth-root-authentication-method=normal \
     --skip-test-db >"$work/install.log" 2>&1
   mariadbd --no-defaults --user=mysql --datadir="$work/db/data" --socket="$socket" --pid-file="$work/db/pid" \
-    --skip-networking --character-set-server=utf8mb3 --innodb-flush-log-at-trx-commit=0 --innodb-doublewrite=0 \
+    --skip-networking --character-set-server=utf8mb3 --innodb-flush-method=nosync --debug-no-sync --innodb-doublewrite=0 \
     --innodb-buffer-pool-size=256M --performance-schema=OFF >"$work/mariadbd.log" 2>&1 &
   server=$!
   for _ in $(seq 300); do
@@ -100,7 +102,7 @@ run() {
   shift 2
   echo "$service: $*" >&2
   (cd "$work" && /usr/bin/python3 -c "import sys; from $module import main; sys.argv[0] = '$service-manage'; sys.exit(main())" \
-    --config-file "$work/$service.conf" "$@" >"$work/$service.log" 2>&1) || { tail -20 "$work/$service.log" >&2; return 1; }
+    --config-file "$work/$service.conf" "$@") >"$work/$service.log" 2>&1
 }
 
 # dump writes every schema without rows, then the rows that say which migrations ran.
@@ -119,7 +121,20 @@ dump() {
 # dump_tables leaves out what changes from run to run and the first line that old clients cannot read.
 dump_tables() {
   mariadb-dump --no-defaults --socket="$socket" -uroot --skip-comments --skip-dump-date --skip-add-drop-table \
-    --skip-add-locks "$@" | sed -e '1{/sandbox mode/d}' -e 's/ AUTO_INCREMENT=[0-9]*//'
+    --skip-add-locks "$@" | sed -e '1{/sandbox mode/d}' -e 's/ AUTO_INCREMENT=[0-9]*//' | sort_keys
+}
+
+# sort_keys orders the indexes of each table by name; the migrations create them in an order that depends on chance.
+sort_keys() {
+  awk '
+    /^  (UNIQUE )?KEY / { sub(/,$/, ""); keys[++n] = $0; next }
+    n {
+      for (i = 2; i <= n; i++)
+        for (j = i; j > 1 && keys[j] < keys[j-1]; j--) { swap = keys[j]; keys[j] = keys[j-1]; keys[j-1] = swap }
+      for (i = 1; i <= n; i++) print keys[i] (i < n || !/^\)/ ? "," : "")
+      n = 0
+    }
+    { print }'
 }
 
 main

@@ -25,6 +25,7 @@ func startServer(t *testing.T) server {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
+	t.Setenv("TMPDIR", dir) // a starting server removes what others left, or still use, in a shared one
 	s := server{socket: filepath.Join(dir, "s")}
 	data := filepath.Join(dir, "data")
 	install := exec.Command("mariadb-install-db", "--no-defaults", "--datadir="+data, "--auth-root-authentication-method=normal", "--skip-test-db")
@@ -36,7 +37,7 @@ func startServer(t *testing.T) server {
 		t.Fatal(err)
 	}
 	cmd := exec.Command("mariadbd", "--no-defaults", "--user="+currentUser(), "--datadir="+data, "--socket="+s.socket, "--skip-networking",
-		"--innodb-log-file-size=16M", "--innodb-buffer-pool-size=64M", "--log-bin=mysql-bin")
+		"--innodb-log-file-size=16M", "--innodb-buffer-pool-size=64M", "--innodb-flush-method=nosync", "--debug-no-sync")
 	cmd.Stderr, cmd.SysProcAttr = log, &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
