@@ -47,6 +47,23 @@ cat | setsid sh -c '
 ' holdfast "$@"
 `
 
+// marksScript tells of the marks of holdScript: "live", "stale", or nothing.
+const marksScript = `
+for m in /tmp/holdfast-desync.*; do
+	[ -d "$m" ] || continue
+	if [ -d "/proc/${m##*.}" ]; then echo live; else echo stale; fi
+	break
+done`
+
+// marks says whose desync it is: "live" or "stale" when it is Holdfast's, else "".
+func marks(ctx context.Context, s *session) string {
+	out, err := host.Output(ctx, s.node.Host, host.Cmd{Args: []string{"sh", "-c", marksScript}})
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(out))
+}
+
 // desyncTimeout is how long the node may take to be desynced or to be synced again.
 const desyncTimeout = 90 * time.Second
 

@@ -55,7 +55,7 @@ func (s said) Unwrap() error { return s.error }
 
 // explain makes err the operator's: what was done to which node, why that failed and what to do. A hint that err
 // already has is kept.
-func explain(err error, op, node string) error {
+func explain(err error, op, node string) *problem.Error {
 	p := problem.Wrap(err, op, "mariadb on "+node)
 	if p.Hint != "" || errors.Is(err, context.Canceled) {
 		return p

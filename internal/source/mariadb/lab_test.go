@@ -2,6 +2,8 @@ package mariadb
 
 import (
 	"context"
+	"encoding/json"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +16,7 @@ import (
 	"holdfast/internal/lab/labtest"
 	"holdfast/internal/secret"
 	"holdfast/internal/source"
+	"holdfast/internal/stream/sqldump"
 	"holdfast/internal/stream/treetest"
 )
 
@@ -117,11 +120,47 @@ func tool(t testing.TB, name string, args ...string) string {
 // private starts a server of its own on a datadir and returns what asks it.
 func private(t testing.TB, datadir string) func(sql string) string {
 	t.Helper()
+	ask, _ := serve(t, datadir, "--skip-grant-tables")
+	return ask
+}
+
+// fresh starts an empty server of its own and returns what asks it and what loads SQL into it.
+func fresh(t testing.TB) (ask func(string) string, load func(io.Reader)) {
+	t.Helper()
+	datadir := filepath.Join(t.TempDir(), "data")
+	tool(t, "mariadb-install-db", "--no-defaults", "--user=root", "--datadir="+datadir, "--skip-test-db")
+	return serve(t, datadir)
+}
+
+// services puts a captured dump together again, without the database mysql: its accounts would lock the test out.
+func services(t testing.TB, dir string) io.Reader {
+	t.Helper()
+	var sum sqldump.Summary
+	if err := json.Unmarshal(must[[]byte](t)(os.ReadFile(filepath.Join(dir, sqldump.OrderPath))), &sum); err != nil {
+		t.Fatal(err)
+	}
+	var parts []io.Reader
+	for _, name := range sum.Order {
+		if strings.HasPrefix(name, "mysql/") {
+			continue
+		}
+		f := must[*os.File](t)(os.Open(filepath.Join(dir, name)))
+		t.Cleanup(func() { f.Close() })
+		parts = append(parts, f)
+	}
+	return io.MultiReader(parts...)
+}
+
+func serve(t testing.TB, datadir string, options ...string) (func(string) string, func(io.Reader)) {
+	t.Helper()
 	run := must[string](t)(os.MkdirTemp("", "hf-sql-"))
 	t.Cleanup(func() { os.RemoveAll(run) })
 	socket := filepath.Join(run, "s")
-	cmd := exec.Command("mariadbd", "--no-defaults", "--user=root", "--datadir="+datadir, "--socket="+socket, "--skip-networking",
-		"--pid-file="+filepath.Join(run, "pid"), "--skip-grant-tables", "--plugin-dir=/usr/lib/mysql/plugin", "--innodb-buffer-pool-size=64M")
+	cmd := exec.Command("mariadbd", append([]string{
+		"--no-defaults", "--user=root", "--datadir=" + datadir, "--socket=" + socket, "--skip-networking",
+		"--pid-file=" + filepath.Join(run, "pid"), "--plugin-dir=/usr/lib/mysql/plugin", "--innodb-buffer-pool-size=64M",
+		"--innodb-flush-log-at-trx-commit=0",
+	}, options...)...)
 	log := must[*os.File](t)(os.Create(filepath.Join(run, "log")))
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
@@ -143,7 +182,15 @@ func private(t testing.TB, datadir string) func(sql string) string {
 			t.Fatalf("the restored server does not answer:\n%s", text)
 		}
 	}
-	return func(sql string) string { t.Helper(); return must[string](t)(ask(sql)) }
+	load := func(sql io.Reader) {
+		t.Helper()
+		cmd := exec.Command("mariadb", "--no-defaults", "--socket="+socket, "-uroot", "--binary-mode", "--default-character-set=utf8mb4")
+		cmd.Stdin = sql
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("load: %v\n%s", err, out)
+		}
+	}
+	return func(sql string) string { t.Helper(); return must[string](t)(ask(sql)) }, load
 }
 
 const baseTables = "SELECT CONCAT('`',TABLE_SCHEMA,'`.`',REPLACE(TABLE_NAME,'`','``'),'`') FROM information_schema.TABLES WHERE TABLE_TYPE='BASE TABLE' " +

@@ -48,8 +48,8 @@ type Shard struct {
 // Options are what a Source needs to know.
 type Options struct {
 	Shards []Shard
-	Desync bool             // set wsrep_desync on the node for the length of a physical backup
-	Now    func() time.Time // default time.Now
+	Desync bool  // set wsrep_desync on the node for the length of a physical backup
+	Now    clock // default time.Now
 	// Held returns the newest point that holds a good copy of the named component, or "": an image that is held is
 	// taken over from there. Nil means that nothing is held.
 	Held func(ctx context.Context, component string) string
@@ -57,6 +57,9 @@ type Options struct {
 	// even where the rows are equal, so that staying with a node saves space. Nil means that nothing is known.
 	Previous func(ctx context.Context, component string) string
 }
+
+// clock is where times come from.
+type clock = func() time.Time
 
 // Source captures the shards of a cloud.
 type Source struct{ opt Options }

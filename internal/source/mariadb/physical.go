@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"time"
 
 	"holdfast/internal/host"
 	"holdfast/internal/point"
@@ -24,6 +23,11 @@ func (s *Source) capturePhysical(ctx context.Context, sess *session, sink source
 		return source.Outcome{}, err
 	}
 	b := &physical{session: sess, facts: f, place: place, sink: sink, now: s.opt.Now}
+	if e := sess.node.Engine; e != nil {
+		if b.image, err = e.Image(ctx); err != nil {
+			sink.Note("which image the server runs from is not known: " + err.Error())
+		}
+	}
 	sum, err := b.run(ctx)
 	if bad := release(); err == nil && bad != nil {
 		sink.Note(bad.Error())
@@ -42,8 +46,9 @@ type physical struct {
 	*session
 	facts facts
 	place place
+	image Image // zero when the server is no container
 	sink  source.Sink
-	now   func() time.Time
+	now   clock
 	log   stderrLog
 	lock  lockTimes
 	peak  int
@@ -113,6 +118,9 @@ func (b *physical) prove(sum mbstream.Summary) (source.Outcome, error) {
 	m.describe(out.Identity)
 	out.Identity["backup_tool"] = b.tools.versions["backup"]
 	out.Identity["uid"], out.Identity["gid"] = b.place.uid, b.place.gid
+	if b.image.ID != "" {
+		out.Identity["image_id"], out.Identity["image"], out.Identity["image_component"] = b.image.ID, b.image.Name, b.image.Component()
+	}
 	out.Proof = map[string]any{
 		"exit": 0, "completed_ok": true, "stream_complete": true, "last_file": sum.LastFile,
 		"files": sum.Files, "payload_bytes": sum.Payload,

@@ -12,10 +12,9 @@ import (
 
 // Keys of Task.Args.
 const (
-	argShard  = "shard"
-	argNode   = "node"
-	argDigest = "digest"
-	argImage  = "image"
+	argShard = "shard"
+	argNode  = "node"
+	argImage = "image"
 )
 
 const (
@@ -26,15 +25,14 @@ const (
 // Plan looks at every node of every shard and says from which one each copy would be taken, and why.
 func (s *Source) Plan(ctx context.Context) (source.Plan, error) {
 	var plan source.Plan
-	images := map[string]bool{}
 	for _, shard := range s.opt.Shards {
 		seen := observe(ctx, shard)
 		if err := ctx.Err(); err != nil {
 			return plan, err
 		}
 		s.planShard(ctx, &plan, shard, seen)
-		s.planImages(ctx, &plan, shard, seen, images)
 	}
+	s.planImages(ctx, &plan)
 	return plan, nil
 }
 

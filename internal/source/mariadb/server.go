@@ -3,6 +3,7 @@ package mariadb
 import (
 	"context"
 	"fmt"
+	"net"
 	"strconv"
 	"strings"
 
@@ -117,6 +118,14 @@ func (a *address) set(name, value string) {
 			a.host = first
 		}
 	}
+}
+
+// String tells where the server is reached.
+func (a address) String() string {
+	if a.socket != "" {
+		return a.socket
+	}
+	return net.JoinHostPort(a.host, strconv.Itoa(a.port))
 }
 
 // options are what makes a tool talk to this server and to no other.
