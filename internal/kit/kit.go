@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"holdfast/internal/durable"
 	"holdfast/internal/problem"
 	"holdfast/internal/secret"
 )
@@ -62,7 +63,7 @@ func Write(dir string, k Kit) error {
 		return err
 	}
 	for name, data := range files {
-		if err := replace(filepath.Join(dir, name), data); err != nil {
+		if err := durable.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
 			return problem.Wrap(err, "write recovery kit", filepath.Join(dir, name))
 		}
 	}
@@ -103,31 +104,14 @@ func (k Kit) readme() string {
 	return b.String()
 }
 
-// replace writes a file beside its place and renames it there, so that a kit is never half written.
-func replace(name string, data []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(name), ".kit-*") // 0600
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(data)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), name)
-}
-
 // Confirm remembers in the state directory that the kit in dir, as it is now, is stored elsewhere.
 func Confirm(dir, state string, now time.Time) error {
 	sum, err := digest(dir)
 	if err != nil {
 		return problem.New(problem.Failed, "holdfast init writes one", "there is no recovery kit in %s: %w", dir, err)
 	}
-	if err := os.MkdirAll(state, 0o700); err != nil {
-		return problem.Wrap(err, "confirm recovery kit", state)
-	}
 	line := sum + " " + now.UTC().Format(time.RFC3339) + "\n"
-	if err := replace(filepath.Join(state, confirmFile), []byte(line)); err != nil {
+	if err := durable.WriteFile(filepath.Join(state, confirmFile), []byte(line), 0o600); err != nil {
 		return problem.Wrap(err, "confirm recovery kit", state)
 	}
 	return nil

@@ -16,7 +16,8 @@ import (
 // layers lists the packages from the ground up. A package imports only from layers below its own, from its own subtree
 // (a source imports the source interface), and from the ground. Several names on one line do not import each other.
 var layers = [][]string{
-	{"internal/problem", "internal/secret", "internal/event"},
+	{"internal/problem", "internal/event", "internal/suggest", "internal/durable"},
+	{"internal/secret"},
 	{"internal/stream", "internal/host"},
 	{"internal/point", "internal/config"},
 	{"internal/inventory"},
