@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"holdfast/internal/durable"
 )
 
 // Journal is a directory in which a run leaves its name while it works, one file per source. A run that is killed
@@ -32,9 +34,6 @@ func (j Journal) killed(source string) (entry, bool) {
 
 // enter leaves the name of a run for each source and returns the function that takes it away again.
 func (j Journal) enter(id string, sources []string, started time.Time) (leave func(), err error) {
-	if err := os.MkdirAll(j.Dir, 0o700); err != nil {
-		return nil, fmt.Errorf("make journal: %w", err)
-	}
 	data, err := json.Marshal(entry{Point: id, Started: started, PID: os.Getpid()})
 	if err != nil {
 		return nil, fmt.Errorf("write journal: %w", err)
@@ -45,7 +44,7 @@ func (j Journal) enter(id string, sources []string, started time.Time) (leave fu
 		}
 	}
 	for _, s := range sources {
-		if err := os.WriteFile(j.path(s), data, 0o600); err != nil {
+		if err := durable.WriteFile(j.path(s), data, 0o600); err != nil {
 			leave()
 			return nil, fmt.Errorf("write journal: %w", err)
 		}
