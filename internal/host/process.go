@@ -206,7 +206,7 @@ func (p *Process) Kill() { p.kill.Do(func() { close(p.killed) }) }
 // kept the command from running or its status from coming back (then errors.Is ErrNoTrailer).
 func (p *Process) Wait() error {
 	_, _ = io.Copy(io.Discard, p.stdout)
-	<-p.done
+	p.settle()
 	_ = p.stdout.pipe.Close()
 	err := p.verdict()
 	if err == nil {
@@ -227,6 +227,22 @@ func (p *Process) Wait() error {
 		return fmt.Errorf("%s on %s: %w", p.name, p.at, errKilled)
 	default:
 		return err
+	}
+}
+
+// settle waits for the transport's end. Once the command's end is proven, a transport that stays, because something
+// the command left behind holds its output open, is not waited for.
+func (p *Process) settle() {
+	select {
+	case <-p.done:
+		return
+	case <-p.report.ended:
+	}
+	select {
+	case <-p.done:
+	case <-time.After(time.Second):
+		_ = p.cmd.Process.Kill()
+		<-p.done
 	}
 }
 

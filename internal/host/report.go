@@ -21,11 +21,12 @@ type report struct {
 	tail    []byte
 	blank   bool          // an empty line was read and not yet told; the one before the trailer is the supervisor's
 	trailer string        // what follows prefix, "" until it came
+	ended   chan struct{} // closed when the trailer came
 	started chan []string // buffered; gets process number and start time of a fed command
 }
 
 func newReport(c Cmd, nonce string) *report {
-	return &report{prefix: "holdfast " + nonce + " ", hide: redactor(c.Secret), listen: c.OnStderr, started: make(chan []string, 1)}
+	return &report{prefix: "holdfast " + nonce + " ", hide: redactor(c.Secret), listen: c.OnStderr, started: make(chan []string, 1), ended: make(chan struct{})}
 }
 
 // redactor hides a secret's lines: of an option file's "key = value" the value alone, and only of keys that sound
@@ -79,6 +80,7 @@ func (t *report) status(s string) {
 	id, ok := strings.CutPrefix(s, "started ")
 	if !ok {
 		t.trailer = s
+		close(t.ended)
 		return
 	}
 	select {
