@@ -69,7 +69,7 @@ func upCommand() *cobra.Command {
 			if err != nil {
 				return problem.Wrap(err, "bring lab up in", args[0])
 			}
-			fmt.Fprintf(os.Stderr, "%-34s %6.2f s\n", "lab is up", time.Since(began).Seconds())
+			fmt.Fprintf(os.Stderr, "%-40s %6.2f s\n", "lab is up", time.Since(began).Seconds())
 			fmt.Println(l.Config())
 			return nil
 		},

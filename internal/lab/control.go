@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -68,8 +67,8 @@ func (l *Lab) Kill(ctx context.Context, name string) error {
 	if pid == 0 {
 		return fmt.Errorf("mariadbd of %s does not run", name)
 	}
-	dir := l.Options.Dir
-	if err := killVerified(pid, func() bool { return hostOf(pid, dir) == name }); err != nil {
+	is := func() bool { return hostOf(pid, l.Options.Dir) == name || l.inContainer(pid, name) }
+	if err := killVerified(pid, is); err != nil {
 		return fmt.Errorf("kill mariadbd of %s: %w", name, err)
 	}
 	return poll(ctx, 10*time.Millisecond, func() (bool, error) { return l.PID(name) != pid, nil })
@@ -102,7 +101,7 @@ func (l *Lab) await(ctx context.Context, n Node, what string, ready func(context
 		return false, nil
 	})
 	if err != nil {
-		log := tail(filepath.Join(l.HostDir(n.Host), "var-log-kolla/mariadb/mariadb.log"))
+		log := tail(l.logFile(n.Host))
 		return fmt.Errorf("wait until node %s %s: %w\n%s", n.Host, what, err, log)
 	}
 	return nil

@@ -80,11 +80,12 @@ func checkMachine(opts Options) error {
 	return nil
 }
 
+// policyFile is asked by Debian's maintainer scripts before they start a service.
 const policyFile = "/usr/sbin/policy-rc.d"
 
 // Install installs packages with apt and keeps apt from starting any service of theirs. Its talk goes to out.
 func Install(ctx context.Context, packages []string, out io.Writer) error {
-	restore, err := forbidServices()
+	restore, err := forbidServices(policyFile)
 	if err != nil {
 		return err
 	}
@@ -108,10 +109,10 @@ func apt(ctx context.Context, out io.Writer, args ...string) error {
 	return nil
 }
 
-// forbidServices makes Debian's maintainer scripts start nothing, unless the machine has a policy of its own, and
-// returns what undoes it.
-func forbidServices() (undo func() error, err error) {
-	f, err := os.OpenFile(policyFile, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o755)
+// forbidServices places a policy that lets no service start, unless the machine has one of its own, and returns what
+// undoes it.
+func forbidServices(policy string) (undo func() error, err error) {
+	f, err := os.OpenFile(policy, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o755)
 	if errors.Is(err, os.ErrExist) {
 		return func() error { return nil }, nil
 	}
@@ -122,5 +123,5 @@ func forbidServices() (undo func() error, err error) {
 	if err := errors.Join(err, f.Close()); err != nil {
 		return nil, fmt.Errorf("forbid service starts: %w", err)
 	}
-	return func() error { return os.Remove(policyFile) }, nil
+	return func() error { return os.Remove(policy) }, nil
 }

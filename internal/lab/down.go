@@ -15,9 +15,9 @@ import (
 
 // Open returns the lab in dir, up or not.
 func Open(dir string) (*Lab, error) {
-	dir, err := filepath.Abs(dir)
+	dir, err := resolve(dir)
 	if err != nil {
-		return nil, fmt.Errorf("resolve directory: %w", err)
+		return nil, err
 	}
 	b, err := os.ReadFile(filepath.Join(dir, stateFile))
 	if errors.Is(err, os.ErrNotExist) {
@@ -52,7 +52,7 @@ func (l *Lab) Down(ctx context.Context) error {
 	if err := l.stop(ctx); err != nil {
 		return err
 	}
-	return wipe(ctx, l.Options.Dir)
+	return wipe(l.Options.Dir)
 }
 
 // stop ends every host; the kernel ends all other processes of a host with its first one, and unmounts what only they
@@ -73,15 +73,7 @@ func (l *Lab) stop(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("stop lab: %w", err)
 	}
-	return nil
-}
-
-// wipe removes a lab's directory.
-func wipe(_ context.Context, dir string) error {
-	if err := os.RemoveAll(dir); err != nil {
-		return fmt.Errorf("remove lab: %w", err)
-	}
-	return nil
+	return l.removeCgroups(ctx)
 }
 
 // Up reports which hosts are up, by name.

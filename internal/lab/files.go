@@ -79,8 +79,12 @@ func (l *Lab) writeKeys(ctx context.Context) error {
 }
 
 // writeHostFiles writes each host's sshd_config and what its /etc has of its own. Its shadow file lets root in by key
-// and hides the machine's.
+// and hides the machine's; its passwd gives root a home without the machine's profile.
 func (l *Lab) writeHostFiles(context.Context) error {
+	passwd, err := hostPasswd()
+	if err != nil {
+		return err
+	}
 	hosts := "127.0.0.1 localhost\n"
 	for _, h := range l.Hosts {
 		hosts += "127.0.0.1 " + h.Name + "\n"
@@ -98,6 +102,7 @@ func (l *Lab) writeHostFiles(context.Context) error {
 			{"sshd_config", 0o600, sshd},
 			{"etc/hosts", 0o644, hosts},
 			{"etc/hostname", 0o644, h.Name + "\n"},
+			{"etc/passwd", 0o644, passwd},
 			{"etc/shadow", 0o600, "root:*:19000:0:99999:7:::\n"},
 		} {
 			if err := l.put(filepath.Join("hosts", h.Name, f.name), f.mode, f.text); err != nil {
@@ -106,6 +111,22 @@ func (l *Lab) writeHostFiles(context.Context) error {
 		}
 	}
 	return nil
+}
+
+// hostPasswd is the machine's list of users, with another home for root.
+func hostPasswd() (string, error) {
+	b, err := os.ReadFile("/etc/passwd")
+	if err != nil {
+		return "", fmt.Errorf("read users: %w", err)
+	}
+	var out strings.Builder
+	for line := range strings.Lines(string(b)) {
+		if strings.HasPrefix(line, "root:") {
+			line = "root:x:0:0:root:" + hostHome + ":/bin/bash\n"
+		}
+		out.WriteString(line)
+	}
+	return out.String(), nil
 }
 
 // writeConfig writes the holdfast.yml that backs this lab up.

@@ -16,15 +16,20 @@ import (
 // shardSteps brings one Galera cluster up: the first datadir is filled by a server outside any cluster, copied to the
 // other nodes while that server is stopped, and then all nodes start from equal data, so that none needs a state
 // transfer.
-func (l *Lab) shardSteps(s *Shard) []step {
+func (l *Lab) shardSteps(s Shard) []step {
 	name := func(what string) string { return fmt.Sprintf("shard %d: %s", s.ID, what) }
 	first := s.Nodes[0]
-	return []step{
+	steps := []step{
 		{name("empty datadir"), func(ctx context.Context) error { return l.install(ctx, first) }},
-		{name("schemas, rows, accounts"), func(ctx context.Context) error { return l.fill(ctx, *s) }},
-		{name("datadir copied to the others"), func(ctx context.Context) error { return l.clone(ctx, *s) }},
-		{name(fmt.Sprintf("%d nodes synced", len(s.Nodes))), func(ctx context.Context) error { return l.startShard(ctx, *s) }},
+		{name("schemas, rows, accounts"), func(ctx context.Context) error { return l.fill(ctx, s) }},
 	}
+	if len(s.Nodes) > 1 {
+		steps = append(steps, step{name("datadir copied"), func(ctx context.Context) error { return l.clone(ctx, s) }})
+	}
+	if l.Options.Containers {
+		steps = append(steps, step{name("into containers"), func(ctx context.Context) error { return l.containShard(ctx, s) }})
+	}
+	return append(steps, step{name(fmt.Sprintf("synced, nodes: %d", len(s.Nodes))), func(ctx context.Context) error { return l.startShard(ctx, s) }})
 }
 
 // noSync makes mariadbd leave it to the kernel when to write. Only for the time before the first copy is made: what is
@@ -91,9 +96,6 @@ func (l *Lab) awaitSocket(ctx context.Context, n Node) error {
 // view of a cluster that lost its power with all of them in it: nodes that find each other with such a view and at the
 // same position go on as that cluster, and none needs a state transfer.
 func (l *Lab) clone(ctx context.Context, s Shard) error {
-	if len(s.Nodes) == 1 {
-		return nil
-	}
 	first := filepath.Join(l.HostDir(s.Nodes[0].Host), "var-lib-mysql")
 	for _, derived := range []string{"galera.cache", "gvwstate.dat"} {
 		if err := os.RemoveAll(filepath.Join(first, derived)); err != nil {

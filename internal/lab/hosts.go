@@ -19,6 +19,12 @@ import (
 //go:embed files/boot.sh
 var bootScript string
 
+// hostHome is root's home on a host: in its memory and empty, so that nothing of the machine's profile runs.
+const hostHome = "/run/root"
+
+// hostEnv is the environment of what the lab runs on a host; nothing of ours reaches it.
+var hostEnv = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=" + hostHome, "LANG=C.UTF-8"}
+
 // startHosts starts all hosts at once and waits until their sshd answers.
 func (l *Lab) startHosts(ctx context.Context, lock *os.File) error {
 	for _, h := range l.Hosts {
@@ -44,7 +50,7 @@ func (l *Lab) startHost(h Host, lock *os.File) error {
 	defer out.Close()
 	cmd := exec.Command("/bin/sh", l.path("boot.sh"), dir, h.Name)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = "/", out, out
-	cmd.Env = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8"}
+	cmd.Env = hostEnv
 	cmd.ExtraFiles = []*os.File{lock}
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Setsid:     true,
@@ -86,7 +92,7 @@ func (l *Lab) Command(ctx context.Context, name string, args ...string) (*exec.C
 	}
 	enter := []string{"--target", strconv.Itoa(init), "--mount", "--uts", "--pid", "--"}
 	cmd := exec.CommandContext(ctx, "nsenter", append(enter, args...)...)
-	cmd.Dir = "/"
+	cmd.Dir, cmd.Env = "/", hostEnv
 	return cmd, nil
 }
 

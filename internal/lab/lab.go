@@ -12,8 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
-	"regexp"
 	"time"
 
 	"holdfast/internal/lab/kollatree"
@@ -71,13 +69,10 @@ type Node struct {
 
 const stateFile = "lab.json"
 
-// plainPath is what a lab's directory may look like: it goes into mount options and configuration files unquoted.
-var plainPath = regexp.MustCompile(`^/[A-Za-z0-9._/@+-]+$`)
-
 // Up brings a lab up in opts.Dir and tells log each step with its seconds. When it fails, what had been started is
 // stopped again and the directory is kept for its logs.
 func Up(ctx context.Context, opts Options, log func(string)) (*Lab, error) {
-	l, lock, err := prepare(ctx, opts)
+	l, lock, err := prepare(opts, log)
 	if err != nil {
 		return nil, err
 	}
@@ -88,7 +83,7 @@ func Up(ctx context.Context, opts Options, log func(string)) (*Lab, error) {
 			stopErr := l.stop(context.WithoutCancel(ctx))
 			return nil, errors.Join(fmt.Errorf("%s: %w", s.name, err), stopErr)
 		}
-		log(fmt.Sprintf("%-34s %6.2f s", s.name, time.Since(began).Seconds()))
+		log(fmt.Sprintf("%-40s %6.2f s", s.name, time.Since(began).Seconds()))
 	}
 	return l, nil
 }
@@ -104,14 +99,17 @@ func (l *Lab) steps(lock *os.File) []step {
 		{"keys and Kolla tree", l.writeFiles},
 		{fmt.Sprintf("%d hosts with sshd", len(l.Hosts)), func(ctx context.Context) error { return l.startHosts(ctx, lock) }},
 	}
-	for i := range l.Shards {
-		steps = append(steps, l.shardSteps(&l.Shards[i])...)
+	if l.Options.Containers {
+		steps = append(steps, step{"container engines", l.startEngines})
+	}
+	for _, s := range l.Shards {
+		steps = append(steps, l.shardSteps(s)...)
 	}
 	return append(steps, step{"lab.json", func(context.Context) error { return l.save() }})
 }
 
 // prepare checks that the lab can come up here and reserves its ports.
-func prepare(ctx context.Context, opts Options) (*Lab, *os.File, error) {
+func prepare(opts Options, log func(string)) (*Lab, *os.File, error) {
 	if err := checkMachine(opts); err != nil {
 		return nil, nil, err
 	}
@@ -119,7 +117,7 @@ func prepare(ctx context.Context, opts Options) (*Lab, *os.File, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := claimDir(ctx, opts.Dir); err != nil {
+	if err := claimDir(opts.Dir, log); err != nil {
 		return nil, nil, err
 	}
 	base, lock, err := reservePorts()
@@ -131,9 +129,9 @@ func prepare(ctx context.Context, opts Options) (*Lab, *os.File, error) {
 }
 
 func (o Options) withDefaults() (Options, error) {
-	dir, err := filepath.Abs(o.Dir)
+	dir, err := resolve(o.Dir)
 	if err != nil {
-		return o, fmt.Errorf("resolve directory: %w", err)
+		return o, err
 	}
 	o.Dir = dir
 	o.Shards, o.ShardNodes = max(o.Shards, 1), max(o.ShardNodes, 1)
@@ -144,26 +142,4 @@ func (o Options) withDefaults() (Options, error) {
 		return o, problem.New(problem.Usage, fmt.Sprintf("a lab has room for %d", maxNodes), "%d database nodes", n)
 	}
 	return o, nil
-}
-
-// claimDir makes dir the lab's own: absent, empty, or the remains of a lab that no longer runs, which are removed.
-func claimDir(ctx context.Context, dir string) error {
-	if !plainPath.MatchString(dir) || filepath.Dir(dir) == dir {
-		return problem.New(problem.Usage, "choose a directory of letters, digits and ._@+-", "unusable directory %q", dir)
-	}
-	if _, err := os.Stat(filepath.Join(dir, stateFile)); err == nil {
-		if len(findHosts(dir)) > 0 {
-			return problem.New(problem.Busy, "take it down first: lab down "+dir, "a lab is already up in %s", dir)
-		}
-		if err := wipe(ctx, dir); err != nil {
-			return err
-		}
-	}
-	if entries, err := os.ReadDir(dir); err == nil && len(entries) > 0 {
-		return problem.New(problem.Usage, "give a new or an empty directory", "%s is not empty and holds no lab", dir)
-	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("create lab directory: %w", err)
-	}
-	return nil
 }

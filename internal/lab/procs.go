@@ -59,19 +59,43 @@ func isInit(pid int) bool {
 	return false
 }
 
-// processOn returns the process of that command name on the host whose first process is init, or 0.
+// processOn returns the process of that command name on the host whose first process is init, in a container or not,
+// or 0.
 func processOn(init int, comm string) int {
+	for _, pid := range pids() {
+		name, err := os.ReadFile(procPath(pid, "comm"))
+		if err == nil && strings.TrimSpace(string(name)) == comm && alive(pid) && belongs(pid, init) {
+			return pid
+		}
+	}
+	return 0
+}
+
+// belongs reports whether pid is in init's process namespace, or descends from it.
+func belongs(pid, init int) bool {
 	space, err := os.Readlink(procPath(init, "ns/pid"))
+	if err != nil {
+		return false
+	}
+	for pid > 1 {
+		if s, err := os.Readlink(procPath(pid, "ns/pid")); err == nil && s == space {
+			return true
+		}
+		pid = parent(pid)
+	}
+	return false
+}
+
+// parent returns the parent of pid, 0 when pid is gone.
+func parent(pid int) int {
+	b, err := os.ReadFile(procPath(pid, "status"))
 	if err != nil {
 		return 0
 	}
-	for _, pid := range pids() {
-		name, err := os.ReadFile(procPath(pid, "comm"))
-		if err != nil || strings.TrimSpace(string(name)) != comm {
-			continue
-		}
-		if s, err := os.Readlink(procPath(pid, "ns/pid")); err == nil && s == space && alive(pid) {
-			return pid
+	for line := range strings.Lines(string(b)) {
+		if value, ok := strings.CutPrefix(line, "PPid:"); ok {
+			ppid, _ := strconv.Atoi(strings.TrimSpace(value))
+			return ppid
 		}
 	}
 	return 0

@@ -32,6 +32,7 @@ cover /var/log log
 own /var/log/kolla var-log-kolla
 mount -t tmpfs -o mode=755 holdfast-lab /run
 mkdir -p /run/sshd /run/lock
+mkdir -m 700 /run/root
 own /run/mysqld run-mysqld
 
 /usr/sbin/sshd -D -e -f "$dir/sshd_config" </dev/null >>"$dir/sshd.log" 2>&1 3>&- &
