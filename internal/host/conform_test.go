@@ -117,7 +117,7 @@ func testSecret(t *testing.T, h host.Host) {
 			t.Errorf("(-want +got)\n%s", d)
 		}
 	}
-	got := output(t, h, host.Cmd{Args: []string{"sh", "-c", "stat -Lc '%a %h' /dev/fd/3; find /dev/shm -name 'holdfast.*' -size +0"}, Secret: option()})
+	got := output(t, h, host.Cmd{Args: []string{"sh", "-c", "stat -Lc '%a %h' /dev/fd/3; find /dev/shm -maxdepth 1 -type f -name 'holdfast.*' -size +0"}, Secret: option()})
 	if got != "600 0\n" {
 		t.Errorf("mode, links, names left: %q", got)
 	}
