@@ -19,6 +19,15 @@ import (
 // commands lists every command there is.
 func (a *app) commands() []*cobra.Command {
 	return []*cobra.Command{
+		newInitCommand(a),
+		newDoctorCommand(a),
+		newBackupCommand(a),
+		newPointsCommand(a),
+		newShowCommand(a),
+		newVerifyCommand(a),
+		newRestoreCommand(a),
+		newStatusCommand(a),
+		newKitCommand(a),
 		newConfigCommand(a),
 		newVersionCommand(a),
 		newManCommand(a),

@@ -1,0 +1,149 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"holdfast/internal/backup"
+	"holdfast/internal/config"
+	"holdfast/internal/point"
+	"holdfast/internal/problem"
+	"holdfast/internal/report"
+	"holdfast/internal/source"
+	"holdfast/internal/vault"
+)
+
+// backupOptions are the flags of backup.
+type backupOptions struct {
+	parallel int
+	dryRun   bool
+}
+
+func newBackupCommand(a *app) *cobra.Command {
+	var o backupOptions
+	c := &cobra.Command{
+		Use:   "backup [SOURCE...]",
+		Short: "take a recovery point",
+		Long: "Takes a recovery point of the named sources (" + strings.Join(sourceNames, ", ") + "), by default of all that are configured.\n" +
+			"The point is sealed last: a run that is cut off leaves none, and earlier points stay as they are.",
+		Args:        cobra.ArbitraryArgs,
+		ValidArgs:   sourceNames,
+		Annotations: ends(problem.Partial, problem.Unreachable, problem.Busy),
+		RunE:        func(c *cobra.Command, args []string) error { return a.backup(c.Context(), args, o) },
+	}
+	c.Flags().IntVar(&o.parallel, "parallel", 4, "stream at most `N` components at once")
+	c.Flags().BoolVar(&o.dryRun, "dry-run", false, "only show what would be captured, from where, and why")
+	return c
+}
+
+func (a *app) backup(ctx context.Context, names []string, o backupOptions) error {
+	return a.withVault(ctx, func(cfg *config.Config, v *vault.Vault) error {
+		cl, err := a.loadCloud(ctx, cfg)
+		if err != nil {
+			return err
+		}
+		chosen, err := a.sources(ctx, cl, v, names)
+		if err != nil {
+			return err
+		}
+		if o.dryRun {
+			return a.planOnly(ctx, chosen)
+		}
+		display := a.progress()
+		defer display.Close()
+		engine := backup.Engine{
+			Cloud: cfg.Cloud, Version: VersionText(), Vault: v, Sources: chosen, Parallel: o.parallel,
+			Journal: backup.Journal{Dir: filepath.Join(cfg.State, "runs")}, Listen: display.Listen, Now: a.env.Now,
+		}
+		p, err := engine.Run(ctx)
+		display.Close()
+		if err != nil {
+			return err
+		}
+		p.Tiers = []point.Tier{held(v)}
+		return errors.Join(a.tellPoint(p), verdict(p))
+	})
+}
+
+// tellPoint ends a backup: the point as JSON, or the closing table.
+func (a *app) tellPoint(p point.Point) error {
+	if a.json {
+		return a.printJSON(p)
+	}
+	if err := a.printf("%s\n", report.Closing(report.PointLines(p), p.Finished.Sub(p.Started))); err != nil {
+		return err
+	}
+	return a.printf("point %s is %s\n", p.ID, p.State)
+}
+
+// verdict is the error that a point that is not complete ends a backup with.
+func verdict(p point.Point) error {
+	if p.State == point.Complete {
+		return nil
+	}
+	var missing []string
+	for _, c := range p.Components {
+		if c.State == point.ComponentFailed || c.State == point.ComponentPartial || c.State == point.Skipped && c.Required {
+			missing = append(missing, fmt.Sprintf("%s %s (%s)", c.Source, c.Name, c.State))
+		}
+	}
+	kind, hint := problem.Partial, "holdfast doctor finds what is in the way; what was captured is kept"
+	if p.State == point.Failed {
+		kind, hint = problem.Failed, "holdfast doctor finds what is in the way; earlier points are as they were"
+	}
+	return problem.New(kind, hint, "point %s is %s, it lacks: %s", p.ID, p.State, strings.Join(missing, ", "))
+}
+
+// planOnly tells the plans of the sources.
+func (a *app) planOnly(ctx context.Context, sources []source.Source) error {
+	plans := map[string]source.Plan{}
+	t := report.NewTable("COMPONENT", "KIND", "MODE", "FROM", "EXPECTED", "WHY").AlignRight("EXPECTED")
+	var notes []string
+	for _, s := range sources {
+		p, err := s.Plan(ctx)
+		if err != nil {
+			return problem.Wrap(err, "plan", s.Name())
+		}
+		plans[s.Name()] = p
+		for _, task := range p.Tasks {
+			t.Row(s.Name()+" "+task.Name, string(task.Kind), string(task.Mode), task.Host, report.Size(task.Estimate), task.Reason)
+		}
+		for _, task := range p.Skipped {
+			t.Row(s.Name()+" "+task.Name, string(task.Kind), "skipped", task.Host, "", task.Reason)
+		}
+		notes = append(notes, p.Notes...)
+	}
+	if a.json {
+		return a.printJSON(plans)
+	}
+	for _, n := range notes {
+		a.warn(n)
+	}
+	return a.printf("%s", t)
+}
+
+// chosenSources checks the names on the command line.
+func chosenSources(names, configured []string) ([]string, error) {
+	if len(names) == 0 {
+		return configured, nil
+	}
+	var chosen []string
+	for _, n := range names {
+		if !slices.Contains(sourceNames, n) {
+			return nil, problem.New(problem.Usage, "the sources are: "+strings.Join(sourceNames, ", "), "there is no source %q", n)
+		}
+		if !slices.Contains(configured, n) {
+			return nil, problem.New(problem.Usage, "add it to holdfast.yml", "source %s is not configured", n)
+		}
+		if !slices.Contains(chosen, n) {
+			chosen = append(chosen, n)
+		}
+	}
+	return chosen, nil
+}

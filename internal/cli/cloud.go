@@ -1,0 +1,201 @@
+package cli
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"holdfast/internal/config"
+	"holdfast/internal/host"
+	"holdfast/internal/inventory"
+	"holdfast/internal/point"
+	"holdfast/internal/problem"
+	"holdfast/internal/secret"
+	"holdfast/internal/source"
+	"holdfast/internal/source/kolla"
+	"holdfast/internal/source/mariadb"
+	"holdfast/internal/vault"
+)
+
+// sourceNames are the sources there are, in the order in which they are told.
+var sourceNames = []string{mariadb.SourceName, kolla.SourceName}
+
+// cloud is the cloud as it is described today: where its hosts are and what opens them.
+type cloud struct {
+	cfg       *config.Config
+	inv       *inventory.Inventory
+	globals   *inventory.Globals
+	passwords *inventory.Passwords
+	vaultPass secret.Secret // opens what ansible-vault encrypted; empty when not configured
+}
+
+// loadCloud reads the inventory and the deploy host's configuration.
+func (a *app) loadCloud(ctx context.Context, cfg *config.Config) (*cloud, error) {
+	c := &cloud{cfg: cfg}
+	if !cfg.Kolla.VaultPassword.IsZero() {
+		var err error
+		c.vaultPass, err = secret.Resolve(ctx, cfg.Kolla.VaultPassword, secret.Options{What: "ansible-vault password", Warn: a.warn})
+		if err != nil {
+			return nil, err
+		}
+	}
+	var err error
+	c.inv, err = inventory.Load(ctx, host.Local{}, inventory.Options{Paths: cfg.Kolla.Inventory, VaultPassword: c.vaultPass})
+	if err != nil {
+		return nil, err
+	}
+	c.globals, err = inventory.LoadGlobals(ctx, host.Local{}, cfg.Kolla.Config)
+	if err != nil {
+		return nil, err
+	}
+	c.passwords = inventory.NewPasswords(host.Local{}, cfg.Kolla.Config, c.vaultPass)
+	return c, nil
+}
+
+// resolve fetches a secret that may stand in Kolla's passwords.yml.
+func (a *app) resolve(ctx context.Context, c *cloud, ref config.SecretRef, what string) (secret.Secret, error) {
+	return secret.Resolve(ctx, ref, secret.Options{What: what, KollaKey: c.passwords.Password, Prompt: a.prompt(false), Warn: a.warn})
+}
+
+// configured names the sources that the configuration has.
+func configured(cfg *config.Config) []string {
+	var names []string
+	if cfg.MariaDB != nil {
+		names = append(names, mariadb.SourceName)
+	}
+	return append(names, kolla.SourceName)
+}
+
+// sources makes the named sources, by default all that are configured. V tells what earlier points hold.
+func (a *app) sources(ctx context.Context, c *cloud, v *vault.Vault, names []string) ([]source.Source, error) {
+	chosen, err := chosenSources(names, configured(c.cfg))
+	if err != nil {
+		return nil, err
+	}
+	var out []source.Source
+	for _, name := range chosen {
+		s, err := a.source(ctx, c, v, name)
+		if err != nil {
+			return nil, problem.Wrap(err, "set up source", name)
+		}
+		out = append(out, s)
+	}
+	return out, nil
+}
+
+func (a *app) source(ctx context.Context, c *cloud, v *vault.Vault, name string) (source.Source, error) {
+	if name == kolla.SourceName {
+		return kolla.New(c.kollaOptions(a.env.Now)), nil
+	}
+	shards, err := a.shards(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	h := history{v}
+	return mariadb.New(mariadb.Options{
+		Shards: shards, Desync: c.cfg.MariaDB.Desync, Now: a.env.Now, Held: h.held, Previous: h.previous,
+	}), nil
+}
+
+func (c *cloud) kollaOptions(now func() time.Time) kolla.Options {
+	return kolla.Options{
+		Inventory: c.inv, Globals: c.globals, Passwords: c.passwords, Deploy: host.Local{}, Config: c.cfg.Kolla.Config,
+		Tolerate: c.cfg.Kolla.Tolerate, Now: now,
+	}
+}
+
+// shards are the Galera clusters of today's inventory, with what holdfast.yml says of them.
+func (a *app) shards(ctx context.Context, c *cloud) ([]mariadb.Shard, error) {
+	found, err := c.inv.Shards()
+	if err != nil {
+		return nil, err
+	}
+	var shards []mariadb.Shard
+	for _, f := range found {
+		override := c.override(f.ID)
+		user, ref := c.cfg.MariaDB.User, c.cfg.MariaDB.Password
+		if override.User != "" {
+			user, ref = override.User, override.Password
+		}
+		password, err := a.resolve(ctx, c, ref, "password of database user "+user)
+		if err != nil {
+			return nil, err
+		}
+		s := mariadb.Shard{ID: f.ID, User: user, Password: password}
+		for _, h := range f.Hosts {
+			if len(override.Nodes) > 0 && !slices.Contains(override.Nodes, h.Name) {
+				continue
+			}
+			n, err := c.node(h)
+			if err != nil {
+				return nil, err
+			}
+			s.Nodes = append(s.Nodes, n)
+		}
+		shards = append(shards, s)
+	}
+	return shards, nil
+}
+
+func (c *cloud) override(shard int) config.Shard {
+	for _, s := range c.cfg.MariaDB.Shards {
+		if s.ID == shard {
+			return s
+		}
+	}
+	return config.Shard{}
+}
+
+// node is a database server on a host of the inventory: in its container, or on the machine itself.
+func (c *cloud) node(h *inventory.Host) (mariadb.Node, error) {
+	machine, err := h.Connect()
+	if err != nil {
+		return mariadb.Node{}, err
+	}
+	m := c.cfg.MariaDB
+	if m.Run == "host" {
+		return mariadb.Node{Name: h.Name, Host: machine}, nil
+	}
+	engine := m.Engine
+	if engine == "" {
+		engine = c.globals.Engine()
+	}
+	return mariadb.Node{
+		Name:   h.Name,
+		Host:   host.Container{On: machine, Engine: engine, Name: m.Container, Enter: m.Enter},
+		Engine: &mariadb.Engine{Host: machine, Command: engine, Container: m.Container},
+	}, nil
+}
+
+// history answers what earlier points of a vault hold; without a vault, nothing.
+type history struct{ vault *vault.Vault }
+
+// held names the newest point with a good copy of a component.
+func (h history) held(ctx context.Context, component string) string {
+	p, _ := h.newest(ctx, component)
+	return p.ID
+}
+
+// previous names the host that the newest good copy of a component came from.
+func (h history) previous(ctx context.Context, component string) string {
+	_, c := h.newest(ctx, component)
+	return c.Host
+}
+
+// newest finds the last good copy of a component of mariadb; a vault that cannot be read has none, and the run that
+// asked meets the same trouble when it writes.
+func (h history) newest(ctx context.Context, name string) (point.Point, point.Component) {
+	if h.vault == nil {
+		return point.Point{}, point.Component{}
+	}
+	points, err := h.vault.Points(ctx)
+	if err != nil {
+		return point.Point{}, point.Component{}
+	}
+	for _, p := range slices.Backward(points) {
+		if c, ok := p.Component(mariadb.SourceName, name); ok && c.State == point.Good {
+			return p, c
+		}
+	}
+	return point.Point{}, point.Component{}
+}

@@ -1,0 +1,218 @@
+package cli
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"holdfast/internal/config"
+	"holdfast/internal/host"
+	"holdfast/internal/inventory"
+	"holdfast/internal/problem"
+	"holdfast/internal/secret"
+	"holdfast/internal/vault"
+)
+
+// initOptions are what init may be told instead of finding it out.
+type initOptions struct {
+	cloud     string
+	inventory []string
+	kolla     string
+	vault     string
+}
+
+func newInitCommand(a *app) *cobra.Command {
+	var o initOptions
+	c := &cobra.Command{
+		Use:   "init",
+		Short: "write holdfast.yml, create the local vault and the recovery kit",
+		Long: "Finds Kolla's inventory and configuration, writes a commented holdfast.yml unless there is one, creates the vault of the\n" +
+			"first tier unless there is one, and writes the recovery kit. Running it again changes nothing that is there.",
+		Args:        cobra.NoArgs,
+		Annotations: ends(problem.Unreachable),
+		RunE:        func(c *cobra.Command, _ []string) error { return a.init(c.Context(), o) },
+	}
+	a.yesFlag(c.Flags())
+	c.Flags().StringVar(&o.cloud, "cloud", "", "`NAME` of the cloud; default: the internal name in Kolla's globals, else this host's")
+	c.Flags().StringSliceVar(&o.inventory, "inventory", nil, "Kolla's inventory `FILE`; default: looked for where it usually is")
+	c.Flags().StringVar(&o.kolla, "kolla-config", "/etc/kolla", "Kolla's configuration `DIR` on the deploy host")
+	c.Flags().StringVar(&o.vault, "vault", "/var/backups/holdfast", "`DIR` of the local vault, on a disk that is not the cloud's")
+	return c
+}
+
+func (a *app) init(ctx context.Context, o initOptions) error {
+	file := config.Find(a.file, a.env.Getenv)
+	cfg, err := a.config()
+	write := errors.Is(err, fs.ErrNotExist)
+	if write {
+		cfg, err = discover(ctx, o, filepath.Dir(file))
+	}
+	if err != nil {
+		return err
+	}
+	tier := cfg.Tiers[0]
+	if err := a.confirm(ctx, initPlan(file, write, cfg)); err != nil {
+		return err
+	}
+	if write {
+		if err := writeNew(file, config.Render(*cfg), 0o644); err != nil {
+			return err
+		}
+	}
+	if err := ensurePassphrase(tier.Passphrase); err != nil {
+		return err
+	}
+	if err := a.ensureVault(ctx, cfg, tier); err != nil {
+		return err
+	}
+	return a.tellInit(file, cfg)
+}
+
+func initPlan(file string, write bool, cfg *config.Config) string {
+	var b strings.Builder
+	b.WriteString("init would:\n")
+	if write {
+		fmt.Fprintf(&b, "  write %s for cloud %s with inventory %s\n", file, cfg.Cloud, strings.Join(cfg.Kolla.Inventory, ", "))
+	} else {
+		fmt.Fprintf(&b, "  use %s as it is\n", file)
+	}
+	t := cfg.Tiers[0]
+	if t.Passphrase.File != "" {
+		fmt.Fprintf(&b, "  make a passphrase in %s, unless there is one\n", t.Passphrase.File)
+	}
+	fmt.Fprintf(&b, "  create the vault of tier %s at %s, unless there is one\n  write the recovery kit to %s\n", t.Name, t.URL, cfg.Kit)
+	return b.String()
+}
+
+// usualInventories are where operators keep what they give to kolla-ansible -i.
+var usualInventories = []string{"inventory", "multinode", "inventory/multinode", "all-in-one", "ansible/inventory/multinode"}
+
+// discover makes a configuration from what is found on this host.
+func discover(ctx context.Context, o initOptions, dir string) (*config.Config, error) {
+	cfg := &config.Config{
+		Cloud: o.cloud, State: "/var/lib/holdfast", Kit: "/var/lib/holdfast/kit",
+		Tiers: []config.Tier{{
+			Name: "local", URL: "file://" + o.vault, Passphrase: secret.Ref{File: filepath.Join(dir, "passphrase")},
+		}},
+		Kolla:   config.Kolla{Inventory: o.inventory, Config: o.kolla},
+		MariaDB: &config.MariaDB{User: "backup", Password: secret.Ref{KollaKey: "mariadb_backup_database_password"}},
+	}
+	if len(cfg.Kolla.Inventory) == 0 {
+		found, err := findInventory(o.kolla)
+		if err != nil {
+			return nil, err
+		}
+		cfg.Kolla.Inventory = []string{found}
+	}
+	if cfg.Cloud == "" {
+		cfg.Cloud = cloudName(ctx, o.kolla)
+	}
+	return cfg, nil
+}
+
+func findInventory(kolla string) (string, error) {
+	var dirs []string
+	for _, d := range []string{kolla, ".", os.Getenv("HOME")} {
+		if abs, err := filepath.Abs(d); err == nil {
+			dirs = append(dirs, abs)
+		}
+	}
+	for _, d := range dirs {
+		for _, name := range usualInventories {
+			file := filepath.Join(d, name)
+			if st, err := os.Stat(file); err == nil && (st.Mode().IsRegular() || st.IsDir()) {
+				return file, nil
+			}
+		}
+	}
+	return "", problem.New(problem.Usage, "give the file you give to kolla-ansible -i: holdfast init --inventory FILE",
+		"no inventory was found in %s", strings.Join(dirs, ", "))
+}
+
+// cloudName is the internal name in Kolla's globals, else this host's name.
+func cloudName(ctx context.Context, kolla string) string {
+	if g, err := inventory.LoadGlobals(ctx, host.Local{}, kolla); err == nil {
+		if name, ok := g.Value("kolla_internal_fqdn"); ok {
+			return name
+		}
+	}
+	if name, err := os.Hostname(); err == nil {
+		return name
+	}
+	return "cloud"
+}
+
+// ensurePassphrase makes a passphrase where the configuration expects one in a file and there is none yet.
+func ensurePassphrase(ref secret.Ref) error {
+	if ref.File == "" {
+		return nil
+	}
+	if _, err := os.Stat(ref.File); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return writeNew(ref.File, []byte(rand.Text()+"-"+rand.Text()+"\n"), 0o600)
+}
+
+// writeNew writes a file that must not exist yet.
+func writeNew(file string, data []byte, mode fs.FileMode) error {
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		return problem.Wrap(err, "write", file)
+	}
+	f, err := os.OpenFile(file, os.O_CREATE|os.O_EXCL|os.O_WRONLY, mode)
+	if err != nil {
+		return problem.Wrap(err, "write", file)
+	}
+	_, err = f.Write(data)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return problem.Wrap(err, "write", file)
+	}
+	return nil
+}
+
+// ensureVault creates the vault unless there is one that opens, and writes the kit that belongs to it.
+func (a *app) ensureVault(ctx context.Context, cfg *config.Config, t config.Tier) error {
+	exists, err := vault.Exists(location(t))
+	if err != nil {
+		return err
+	}
+	pass, err := a.passphrase(ctx, t, !exists)
+	if err != nil {
+		return err
+	}
+	if !exists {
+		if err := vault.Create(ctx, location(t), pass, vault.CreateOptions{Cloud: cfg.Cloud}); err != nil {
+			return err
+		}
+	}
+	v, err := vault.Open(ctx, location(t), pass, vault.OpenOptions{Cloud: cfg.Cloud, State: cfg.State})
+	if err != nil {
+		return err
+	}
+	defer v.Close(context.WithoutCancel(ctx))
+	return a.writeKit(ctx, cfg, t, v, pass)
+}
+
+// initialized is the result of init as --json tells it.
+type initialized struct {
+	Config string `json:"config"`
+	Cloud  string `json:"cloud"`
+	Tier   string `json:"tier"`
+	URL    string `json:"url"`
+	Kit    string `json:"kit"`
+}
+
+func (a *app) tellInit(file string, cfg *config.Config) error {
+	t := cfg.Tiers[0]
+	if a.json {
+		return a.printJSON(initialized{file, cfg.Cloud, t.Name, t.URL, cfg.Kit})
+	}
+	return a.printf("vault of tier %s: %s\nrecovery kit:  %s\n\nStore the kit outside the cloud, then run: holdfast kit confirm\n"+
+		"Next: holdfast doctor, then holdfast backup\n", t.Name, t.URL, cfg.Kit)
+}

@@ -1,0 +1,110 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+
+	"github.com/spf13/cobra"
+
+	"holdfast/internal/config"
+	"holdfast/internal/kit"
+	"holdfast/internal/problem"
+	"holdfast/internal/secret"
+	"holdfast/internal/vault"
+)
+
+func newKitCommand(a *app) *cobra.Command {
+	return group("kit", "the recovery kit: what opens the vaults when the cloud is gone", newKitWriteCommand(a), newKitConfirmCommand(a))
+}
+
+func newKitWriteCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:         "write",
+		Short:       "write the recovery kit again",
+		Args:        cobra.NoArgs,
+		Annotations: ends(problem.Unreachable),
+		RunE: func(c *cobra.Command, _ []string) error {
+			cfg, err := a.config()
+			if err != nil {
+				return err
+			}
+			return a.kitWrite(c.Context(), cfg)
+		},
+	}
+}
+
+func (a *app) kitWrite(ctx context.Context, cfg *config.Config) error {
+	t := cfg.Tiers[0]
+	pass, err := a.passphrase(ctx, t, false)
+	if err != nil {
+		return err
+	}
+	v, err := vault.Open(ctx, location(t), pass, vault.OpenOptions{Cloud: cfg.Cloud, State: cfg.State})
+	if err != nil {
+		return err
+	}
+	defer v.Close(context.WithoutCancel(ctx))
+	if err := a.writeKit(ctx, cfg, t, v, pass); err != nil {
+		return err
+	}
+	return a.printf("recovery kit: %s\n", cfg.Kit)
+}
+
+func newKitConfirmCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "confirm",
+		Short: "say that the recovery kit is stored outside the cloud",
+		Long:  "Records that a copy of the recovery kit, as it is now, is stored where the loss of this host and of the cloud does not reach.",
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			cfg, err := a.config()
+			if err != nil {
+				return err
+			}
+			if err := kit.Confirm(cfg.Kit, cfg.State, a.env.Now()); err != nil {
+				return err
+			}
+			return a.printf("noted: the kit in %s is stored elsewhere; the directory here may be removed\n", cfg.Kit)
+		},
+	}
+}
+
+// writeKit writes the kit of a tier's vault.
+func (a *app) writeKit(ctx context.Context, cfg *config.Config, t config.Tier, v *vault.Vault, pass secret.Secret) error {
+	blobs, err := v.KitBlobs(ctx)
+	if err != nil {
+		return err
+	}
+	k := kit.Kit{
+		Cloud: cfg.Cloud, Written: a.env.Now().UTC(),
+		Versions:    kit.Versions{Holdfast: VersionText(), Kopia: kopiaVersion()},
+		Tiers:       []kit.Tier{{Name: t.Name, URL: t.URL, Passphrase: pass, Blobs: blobs}},
+		Credentials: credentials(cfg),
+	}
+	return kit.Write(cfg.Kit, k)
+}
+
+// credentials names what a restore needs beside the kit.
+func credentials(cfg *config.Config) []string {
+	var names []string
+	if cfg.MariaDB != nil {
+		names = append(names, fmt.Sprintf("password of database user %s (%s)", cfg.MariaDB.User, cfg.MariaDB.Password))
+	}
+	if !cfg.Kolla.VaultPassword.IsZero() {
+		names = append(names, fmt.Sprintf("ansible-vault password (%s)", cfg.Kolla.VaultPassword))
+	}
+	return append(names, "the ssh keys that Ansible uses")
+}
+
+// kopiaVersion is the version of the repository's library, from the build.
+func kopiaVersion() string {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, m := range info.Deps {
+			if m.Path == "github.com/kopia/kopia" {
+				return m.Version
+			}
+		}
+	}
+	return "unknown"
+}

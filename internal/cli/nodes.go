@@ -1,0 +1,54 @@
+package cli
+
+import (
+	"context"
+	"os/exec"
+
+	"holdfast/internal/control"
+	"holdfast/internal/host"
+	"holdfast/internal/restore"
+	"holdfast/internal/source/mariadb"
+)
+
+// clusterNodes are the nodes of a shard with the machines they run on.
+func (c *cloud) clusterNodes(s mariadb.Shard) ([]restore.ClusterNode, error) {
+	var nodes []restore.ClusterNode
+	for _, n := range s.Nodes {
+		machine, err := c.inv.Host(n.Name).Connect()
+		if err != nil {
+			return nil, err
+		}
+		nodes = append(nodes, restore.ClusterNode{Node: control.Node{Name: n.Name, Machine: machine}, Server: n})
+	}
+	return nodes, nil
+}
+
+// admin is the login of the account that may write to every schema.
+func (a *app) admin(ctx context.Context, c *cloud) (mariadb.Login, error) {
+	l := c.cfg.MariaDB.Admin
+	password, err := a.resolve(ctx, c, l.Password, "password of database user "+l.User)
+	return mariadb.Login{User: l.User, Password: password}, err
+}
+
+// control is what drives the database nodes.
+func (c *cloud) control() control.Control {
+	m := c.cfg.MariaDB
+	if m.Control.Kind == "command" {
+		return control.Command{StopCommand: m.Control.Stop, StartCommand: m.Control.Start, BootstrapCommand: m.Control.Bootstrap}
+	}
+	engine := m.Engine
+	if engine == "" {
+		engine = c.globals.Engine()
+	}
+	k := control.Kolla{
+		Engine: engine, Container: m.Container, ConfigDir: c.globals.NodeConfig(), Inventory: c.cfg.Kolla.Inventory, Deploy: host.Local{},
+	}
+	command := m.Control.KollaAnsible
+	if command == "" {
+		command = "kolla-ansible"
+	}
+	if path, err := exec.LookPath(command); err == nil {
+		k.Ansible = []string{path}
+	}
+	return k
+}

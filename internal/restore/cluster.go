@@ -1,0 +1,178 @@
+package restore
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"holdfast/internal/control"
+	"holdfast/internal/point"
+	"holdfast/internal/problem"
+	"holdfast/internal/source/mariadb"
+)
+
+// ClusterOptions say what is restored, and how its nodes are reached.
+type ClusterOptions struct {
+	Shard   int
+	Nodes   []ClusterNode // of today's inventory; the first one is restored, the others join it
+	Control control.Control
+	Login   mariadb.Login // asks the servers how they are
+	Admin   mariadb.Login // may write; only a table's restore needs it
+	OldTo   string        // where the old datadirs go; "" is beside the new ones
+	Lineage Lineage       // which cluster came from which
+}
+
+// Cluster brings a whole Galera cluster back from the physical copy of a shard.
+type Cluster struct {
+	r         *Restorer
+	o         ClusterOptions
+	plan      Plan
+	component point.Component
+	places    []place
+	size      int64
+}
+
+// Cluster plans the restore of a shard onto its nodes. It only looks.
+func (r *Restorer) Cluster(ctx context.Context, p point.Point, o ClusterOptions) (*Cluster, error) {
+	c, err := physical(p, o.Shard)
+	if err != nil {
+		return nil, err
+	}
+	if len(o.Nodes) == 0 {
+		return nil, problem.New(problem.Usage, "check the group mariadb in the inventory", "shard %d has no nodes", o.Shard)
+	}
+	k := &Cluster{r: r, o: o, component: c, plan: Plan{Title: "restore cluster", Point: p.ID}}
+	if k.size, err = r.componentSize(ctx, p.ID, c); err != nil {
+		return nil, err
+	}
+	if err := k.survey(ctx); err != nil {
+		return nil, err
+	}
+	k.checkVersion()
+	k.checkLive(ctx)
+	k.describe()
+	return k, nil
+}
+
+// survey looks at the machines of all nodes at once. All must answer: a node that is left out would come back later
+// with the old data.
+func (k *Cluster) survey(ctx context.Context) error {
+	k.places = make([]place, len(k.o.Nodes))
+	errs := make([]error, len(k.o.Nodes))
+	var wg sync.WaitGroup
+	for i, n := range k.o.Nodes {
+		wg.Go(func() { k.places[i], errs[i] = survey(ctx, n) })
+	}
+	wg.Wait()
+	for i, err := range errs {
+		if err != nil {
+			return err
+		}
+		need := k.size + prepareSpare
+		k.plan.needs(k.o.Nodes[i].Name+":"+k.places[i].datadir, need, k.places[i].free)
+		if k.places[i].mount {
+			k.plan.refuse("", "let the server's datadir be a directory inside the mount", "the datadir of %s, %s, is a mount point and cannot be moved aside",
+				k.o.Nodes[i].Name, k.places[i].datadir)
+		}
+	}
+	return nil
+}
+
+// checkVersion compares the tool that would prepare the copy with the server that wrote it.
+func (k *Cluster) checkVersion() {
+	want, have := text(k.component.Identity, "server_version"), k.places[0].backup
+	if !fits(want, have) {
+		k.plan.refuse(AcceptVersion, "deploy the version of the point first: server "+want, "the copy is of server %s and mariadb-backup on %s is %s",
+			want, k.o.Nodes[0].Name, or(have, "absent"))
+	}
+}
+
+// checkLive looks for those who still write, and compares the running cluster, or what is left of it, with the copy.
+func (k *Cluster) checkLive(ctx context.Context) {
+	answered := false
+	for i, n := range k.o.Nodes {
+		s, err := k.status(ctx, n)
+		if err != nil {
+			k.checkIdentity(n.Name, k.places[i].uuid)
+			continue
+		}
+		answered = true
+		k.checkIdentity(n.Name, s.ClusterUUID)
+		k.checkWriters(s)
+	}
+	if !answered {
+		k.plan.Notes = append(k.plan.Notes, "no server answers, so nobody writes")
+	}
+}
+
+// noCluster is what grastate.dat holds before a node has joined any cluster.
+const noCluster = "00000000-0000-0000-0000-000000000000"
+
+func (k *Cluster) checkIdentity(node, uuid string) {
+	want := text(k.component.Identity, "cluster_uuid")
+	if uuid == "" || uuid == noCluster || want == "" || k.o.Lineage.Same(uuid, want) {
+		return
+	}
+	k.plan.refuse(AcceptIdentity, "make sure that the inventory is the one of this cloud", "%s belongs to cluster %s and the copy is of cluster %s", node, uuid, want)
+}
+
+// quiet are the users whose connections read at most: health checks of proxies and exporters.
+var quiet = []string{"monitor", "haproxy", "proxysql", "clustercheck", "mysqld_exporter"}
+
+func (k *Cluster) checkWriters(s mariadb.Status) {
+	var who []string
+	for _, c := range s.Clients {
+		if c.User != k.o.Login.User && !slices.Contains(quiet, c.User) {
+			who = append(who, fmt.Sprintf("%s (%d)", c.User, c.Count))
+		}
+	}
+	if len(who) > 0 {
+		k.plan.refuse(AcceptWriters, "stop the services first, with kolla-ansible stop or on the hosts", "connected to %s: %s", s.Node, strings.Join(who, ", "))
+	}
+}
+
+func (k *Cluster) status(ctx context.Context, n ClusterNode) (mariadb.Status, error) {
+	conn, err := mariadb.Connect(ctx, n.Server, k.o.Login)
+	if err != nil {
+		return mariadb.Status{}, err
+	}
+	return conn.Status(ctx)
+}
+
+func (k *Cluster) describe() {
+	first, id := k.o.Nodes[0].Name, k.plan.Point
+	k.plan.Steps = append(k.plan.Steps,
+		fmt.Sprintf("write %s of %s, as it was at %s, beside the datadir of %s and prepare it", size(k.size), k.component.Name, k.component.At.Format("2006-01-02 15:04:05 MST"), first),
+		fmt.Sprintf("stop the server on %s", strings.Join(k.names(), ", ")))
+	for i, n := range k.o.Nodes {
+		aside := k.places[i].aside(id, k.o.OldTo)
+		k.plan.Steps = append(k.plan.Steps, fmt.Sprintf("on %s move %s to %s", n.Name, k.places[i].datadir, aside))
+		k.plan.Undo = append(k.plan.Undo, fmt.Sprintf("on %s, with all servers stopped: rm -r %s && mv -T %s %s", n.Name, k.places[i].datadir, aside, k.places[i].datadir))
+	}
+	k.plan.Undo = append(k.plan.Undo, "start the cluster from the node that was ahead")
+	k.plan.Steps = append(k.plan.Steps, fmt.Sprintf("start %s as a new cluster with %s", first, k.o.Control.Describe()))
+	for _, n := range k.o.Nodes[1:] {
+		k.plan.Steps = append(k.plan.Steps, fmt.Sprintf("start %s, which takes a full copy from the cluster", n.Name))
+	}
+	k.plan.Steps = append(k.plan.Steps, fmt.Sprintf("check that all %d nodes are Synced in one Primary cluster", len(k.o.Nodes)))
+}
+
+func (k *Cluster) names() []string {
+	var names []string
+	for _, n := range k.o.Nodes {
+		names = append(names, n.Name)
+	}
+	return names
+}
+
+// Plan returns what would be done.
+func (k *Cluster) Plan() *Plan { return &k.plan }
+
+func or(s, other string) string {
+	if s == "" {
+		return other
+	}
+	return s
+}

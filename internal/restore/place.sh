@@ -1,0 +1,28 @@
+# Tells, in lines of NAME=VALUE, where the data directory of a server is on this machine and what it is like. Given a
+# container engine and a container, it is the place behind the container's volume; the container may be stopped.
+# usage: sh -c SCRIPT holdfast [ENGINE CONTAINER]
+engine=${1-} container=${2-}
+if [ -n "$engine" ]; then
+	datadir=$("$engine" inspect --format '{{range .Mounts}}{{if eq .Destination "/var/lib/mysql"}}{{.Source}}{{end}}{{end}}' "$container" 2>/dev/null)
+	[ -n "$datadir" ] || datadir=$("$engine" volume inspect --format '{{.Mountpoint}}' mariadb 2>/dev/null)
+	image=$("$engine" inspect --format '{{.Image}}' "$container" 2>/dev/null)
+	echo "image=$image"
+	[ -z "$image" ] || echo "backup=$("$engine" run --rm --network=none --entrypoint= "$image" sh -c 'mariadb-backup --no-defaults --version 2>&1 || mariabackup --no-defaults --version 2>&1' 2>&1 | tail -n 1)"
+else
+	defaults=$(command -v my_print_defaults || echo /usr/bin/my_print_defaults)
+	datadir=$("$defaults" mysqld server mariadb mariadbd 2>/dev/null | sed -n 's/^--datadir=//p' | tail -n 1)
+	datadir=${datadir:-/var/lib/mysql}
+	echo "backup=$(mariadb-backup --no-defaults --version 2>&1 | tail -n 1)"
+fi
+echo "datadir=$datadir"
+[ -n "$datadir" ] && [ -d "$datadir" ] || exit 0
+echo exists=1
+datadir=${datadir%/}
+if [ "$(stat -c %d "$datadir")" != "$(stat -c %d "$datadir/..")" ] || mountpoint -q "$datadir" 2>/dev/null; then echo mount=1; fi
+echo "uid=$(stat -c %u "$datadir")"
+echo "gid=$(stat -c %g "$datadir")"
+echo "mode=$(stat -c %a "$datadir")"
+echo "free=$(df -kP "$datadir" | awk 'NR==2 {print $4}')"
+label=$(stat -c %C "$datadir" 2>/dev/null)
+case $label in *:*) echo "label=$label" ;; esac
+[ ! -r "$datadir/grastate.dat" ] || echo "uuid=$(sed -n 's/^uuid:[[:space:]]*//p' "$datadir/grastate.dat")"

@@ -1,0 +1,252 @@
+package restore
+
+import (
+	"archive/tar"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"strings"
+	"time"
+
+	"holdfast/internal/host"
+	"holdfast/internal/problem"
+	"holdfast/internal/source/mariadb"
+	"holdfast/internal/stream"
+)
+
+// joinTimeout is how long a node may take to become Synced; a full copy of a large datadir takes its time.
+const joinTimeout = 6 * time.Hour
+
+// Execute restores the cluster. Until the servers are stopped nothing of the old one is touched; after that an error
+// says how to take the restore back.
+func (k *Cluster) Execute(ctx context.Context) error {
+	if err := k.stage(ctx); err != nil {
+		k.discard()
+		return err
+	}
+	if err := k.replace(ctx); err != nil {
+		return &problem.Error{
+			Kind: problem.KindOf(err), Op: "restore the cluster", Cause: err,
+			Hint: strings.Trim(problem.HintOf(err)+"; the old datadirs are kept. To take the restore back: "+strings.Join(k.plan.Undo, "; "), "; "),
+		}
+	}
+	return nil
+}
+
+// stage writes and prepares the new datadir beside the old one of the first node, while the cluster may still run.
+func (k *Cluster) stage(ctx context.Context) error {
+	n, p, id := k.o.Nodes[0], k.places[0], k.plan.Point
+	if err := k.r.step(k.component, "write to "+n.Name, func() error { return k.send(ctx, n, p.staging(id)) }); err != nil {
+		return problem.Wrap(err, "write the copy to", n.Name)
+	}
+	return k.r.step(k.component, "prepare on "+n.Name, func() error {
+		return errors.Join(p.prepare(ctx, n, id), p.own(ctx, n, id))
+	})
+}
+
+// discard takes the staged files away again; what cannot be removed is left for the operator to see.
+func (k *Cluster) discard() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	_ = sh(ctx, k.o.Nodes[0].Machine, `rm -rf "$1"`, k.places[0].staging(k.plan.Point))
+}
+
+// send streams the tree to a directory of a machine as a tar archive, and compares what arrived.
+func (k *Cluster) send(ctx context.Context, n ClusterNode, dir string) error {
+	fsys, err := k.r.Vault.FS(ctx, k.plan.Point, k.component.Source)
+	if err != nil {
+		return err
+	}
+	sub, err := fs.Sub(fsys, k.component.Path)
+	if err != nil {
+		return err
+	}
+	pr, pw := io.Pipe()
+	var sent sentFiles
+	go func() {
+		var err error
+		sent, err = writeTar(pw, sub, k.r.counter(k.component))
+		pw.CloseWithError(err)
+	}()
+	// A feed that is cut lacks the archive's end, which tar notices.
+	const script = `mkdir -m 700 "$1" && tar --extract --numeric-owner --same-permissions --directory="$1" --file=- &&
+find "$1" -type f -printf '%s\n' | awk '{n++; s+=$1} END {printf "%d %.0f\n", n, s}'`
+	out, err := host.Output(ctx, n.Machine, host.Cmd{Args: []string{"sh", "-c", script, "holdfast", dir}, Stdin: pr})
+	pr.CloseWithError(errors.New("the other side ended"))
+	if err != nil {
+		return err
+	}
+	if got, want := strings.TrimSpace(string(out)), fmt.Sprintf("%d %d", sent.files, sent.bytes); got != want {
+		return fmt.Errorf("files and bytes that arrived are %s, sent were %s", got, want)
+	}
+	return nil
+}
+
+type sentFiles struct{ files, bytes int64 }
+
+// writeTar writes every directory and file of fsys as a tar archive.
+func writeTar(w io.Writer, fsys fs.FS, progress func(int64)) (sentFiles, error) {
+	var sent sentFiles
+	tw := tar.NewWriter(w)
+	err := fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || name == "." {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		meta, _ := info.Sys().(stream.Meta)
+		h := &tar.Header{
+			Name: name, Mode: int64(meta.Mode.Perm()), Uid: int(meta.UID), Gid: int(meta.GID), ModTime: meta.ModTime,
+			Typeflag: tar.TypeReg, Format: tar.FormatPAX,
+		}
+		if d.IsDir() {
+			h.Typeflag, h.Name = tar.TypeDir, name+"/"
+			return tw.WriteHeader(h)
+		}
+		h.Size = info.Size()
+		if err := tw.WriteHeader(h); err != nil {
+			return err
+		}
+		sent.files++
+		sent.bytes += h.Size
+		return copyFile(tw, fsys, name, progress)
+	})
+	return sent, errors.Join(err, closeIf(err == nil, tw))
+}
+
+// closeIf closes an archive that is whole; closing a broken one would give it the end that proves it whole.
+func closeIf(whole bool, c io.Closer) error {
+	if !whole {
+		return nil
+	}
+	return c.Close()
+}
+
+func copyFile(w io.Writer, fsys fs.FS, name string, progress func(int64)) error {
+	f, err := fsys.Open(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, err = io.Copy(countingWriter{w, progress}, f)
+	return err
+}
+
+type countingWriter struct {
+	w     io.Writer
+	count func(int64)
+}
+
+func (c countingWriter) Write(p []byte) (int, error) {
+	n, err := c.w.Write(p)
+	c.count(int64(n))
+	return n, err
+}
+
+// replace stops the servers, exchanges the datadirs and brings the cluster up again.
+func (k *Cluster) replace(ctx context.Context) error {
+	steps := []struct {
+		name string
+		do   func(context.Context) error
+	}{
+		{"stop all servers", k.stopAll},
+		{"move the old datadirs aside", k.exchange},
+		{"start " + k.o.Nodes[0].Name + " as a new cluster", k.bootstrap},
+	}
+	for _, n := range k.o.Nodes[1:] {
+		steps = append(steps, struct {
+			name string
+			do   func(context.Context) error
+		}{"join " + n.Name, func(ctx context.Context) error { return k.join(ctx, n) }})
+	}
+	for _, s := range steps {
+		if err := k.r.step(k.component, s.name, func() error { return s.do(ctx) }); err != nil {
+			return err
+		}
+	}
+	return k.r.step(k.component, "check the cluster", func() error { return k.check(ctx) })
+}
+
+// stopAll stops the first node last, so that it is the one that may bootstrap should the restore be taken back.
+func (k *Cluster) stopAll(ctx context.Context) error {
+	for i := len(k.o.Nodes) - 1; i >= 0; i-- {
+		if err := k.o.Control.Stop(ctx, k.o.Nodes[i].Node); err != nil {
+			return err
+		}
+		if _, err := k.status(ctx, k.o.Nodes[i]); err == nil {
+			return fmt.Errorf("the server on %s still answers after it was stopped", k.o.Nodes[i].Name)
+		}
+	}
+	return nil
+}
+
+func (k *Cluster) exchange(ctx context.Context) error {
+	for i, n := range k.o.Nodes {
+		if err := k.places[i].moveAside(ctx, n, k.plan.Point, k.o.OldTo); err != nil {
+			return err
+		}
+	}
+	return k.places[0].moveIn(ctx, k.o.Nodes[0], k.plan.Point)
+}
+
+func (k *Cluster) bootstrap(ctx context.Context) error {
+	first := k.o.Nodes[0]
+	if err := k.o.Control.Bootstrap(ctx, first.Node); err != nil {
+		return err
+	}
+	s, err := k.await(ctx, first)
+	if err != nil {
+		return err
+	}
+	return k.o.Lineage.Add(s.ClusterUUID, text(k.component.Identity, "cluster_uuid"))
+}
+
+func (k *Cluster) join(ctx context.Context, n ClusterNode) error {
+	if err := k.o.Control.Join(ctx, n.Node); err != nil {
+		return err
+	}
+	_, err := k.await(ctx, n)
+	return err
+}
+
+// await polls a node until it is a synced member of a primary component.
+func (k *Cluster) await(ctx context.Context, n ClusterNode) (mariadb.Status, error) {
+	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
+	defer cancel()
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		s, err := k.status(ctx, n)
+		if err == nil && (s.Synced && s.Primary || !s.Galera) {
+			return s, nil
+		}
+		select {
+		case <-ctx.Done():
+			return s, problem.New(problem.Failed, "read the server's error log on "+n.Name, "%s is not Synced: state %q: %w", n.Name, s.State, errors.Join(err, ctx.Err()))
+		case <-tick.C:
+		}
+	}
+}
+
+// check asserts what a restored cluster must be: all nodes in one primary component, synced.
+func (k *Cluster) check(ctx context.Context) error {
+	var uuid string
+	for _, n := range k.o.Nodes {
+		s, err := k.await(ctx, n)
+		if err != nil {
+			return err
+		}
+		if uuid == "" {
+			uuid = s.ClusterUUID
+		}
+		if s.Galera && (s.ClusterUUID != uuid || s.ClusterSize != int64(len(k.o.Nodes))) {
+			return problem.New(problem.Failed, "read the server's error log on "+n.Name, "%s is in cluster %s of %d nodes, want cluster %s of %d",
+				n.Name, s.ClusterUUID, s.ClusterSize, uuid, len(k.o.Nodes))
+		}
+	}
+	return nil
+}
