@@ -70,20 +70,8 @@ func claim(dir string) (mark string, err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", err
 	}
-	entries, err := os.ReadDir(dir)
-	if err != nil {
+	if err := refuse(dir); err != nil {
 		return "", err
-	}
-	for _, e := range entries {
-		switch e.Name() {
-		case "lost+found": // an empty filesystem's own
-		case creating:
-			return "", problem.New(problem.Failed, "nothing was kept in it yet: empty "+dir+" and run this again", "an earlier creation of this vault was interrupted")
-		case "kopia.repository.f":
-			return "", problem.New(problem.Failed, "open it, or choose another directory", "there is a vault already")
-		default:
-			return "", problem.New(problem.Failed, "choose an empty directory", "the directory is not empty: %s is in it", e.Name())
-		}
 	}
 	if err := os.Chmod(dir, 0o700); err != nil {
 		return "", err
@@ -94,6 +82,27 @@ func claim(dir string) (mark string, err error) {
 		return "", err
 	}
 	return mark, f.Close()
+}
+
+// refuse says why a directory is not free to become a vault.
+func refuse(dir string) error {
+	names := map[string]bool{}
+	entries, err := os.ReadDir(dir)
+	for _, e := range entries {
+		names[e.Name()] = true
+	}
+	delete(names, "lost+found") // an empty filesystem's own
+	switch {
+	case err != nil:
+		return err
+	case names[creating]:
+		return problem.New(problem.Failed, "nothing was kept in it yet: empty "+dir+" and run this again", "an earlier creation of this vault was interrupted")
+	case names["kopia.repository.f"]:
+		return problem.New(problem.Failed, "open it, or choose another directory", "there is a vault already")
+	case len(names) > 0:
+		return problem.New(problem.Failed, "choose an empty directory", "the directory is not empty: %s is in it", entries[0].Name())
+	}
+	return nil
 }
 
 // undo empties a directory whose creation failed; the mark goes last.

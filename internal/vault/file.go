@@ -29,11 +29,10 @@ type file struct {
 }
 
 func newFile(t *Tree, full string, m stream.Meta, h stream.Hint) *file {
-	f := &file{t: t, path: full, meta: m, body: newBody(t)}
-	if h == stream.Plain {
-		f.cut = splitter.GetFactory(plainSplitter)()
+	if h == stream.Pages {
+		return &file{t: t, path: full, meta: m, body: newBody(t, pageCompressor)}
 	}
-	return f
+	return &file{t: t, path: full, meta: m, body: newBody(t, compressor), cut: splitter.GetFactory(plainSplitter)()}
 }
 
 // Write takes p, in whole or with an error, and waits while the writers are behind.

@@ -5,12 +5,13 @@ import (
 	"errors"
 	"maps"
 	"os"
+	"path/filepath"
+	"slices"
 	"sync"
 
 	"github.com/kopia/kopia/repo/blob"
 	"github.com/kopia/kopia/repo/blob/filesystem"
 	"github.com/kopia/kopia/repo/content"
-	"golang.org/x/sys/unix"
 )
 
 // provider is the storage type in kopia's connection file. The file holds nothing else of the storage: what opens it
@@ -38,6 +39,14 @@ type (
 type store struct {
 	blob.Storage
 	root string
+
+	mu    sync.Mutex
+	dirty map[string]bool // directories that got names since the last sync
+}
+
+// placer is what kopia's file system storage knows of where its blobs lie.
+type placer interface {
+	GetShardedPathAndFilePath(ctx context.Context, id blob.ID) (dir, file string, err error)
 }
 
 func openStore(ctx context.Context, dir string, create bool) (*store, error) {
@@ -45,7 +54,10 @@ func openStore(ctx context.Context, dir string, create bool) (*store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &store{st, dir}, nil
+	if _, ok := st.(placer); !ok {
+		return nil, errors.New("kopia's file system storage does not tell where its blobs lie")
+	}
+	return &store{Storage: st, root: dir, dirty: map[string]bool{}}, nil
 }
 
 func (s *store) ConnectionInfo() blob.ConnectionInfo {
@@ -59,17 +71,43 @@ func (s *store) PutBlob(ctx context.Context, id blob.ID, data blob.Bytes, opts b
 	if r, ok := ctx.Value(recorderKey{}).(*recorder); ok {
 		r.note(id, int64(data.Length()))
 	}
+	return s.touch(ctx, id)
+}
+
+// touch notes the directories that lead to a blob as in need of a sync.
+func (s *store) touch(ctx context.Context, id blob.ID) error {
+	dir, _, err := s.Storage.(placer).GetShardedPathAndFilePath(ctx, id)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for ; len(dir) >= len(s.root); dir = filepath.Dir(dir) {
+		s.dirty[dir] = true
+	}
 	return nil
 }
 
 // sync makes everything put so far survive a power cut: kopia syncs its files but not the directories that name them.
 func (s *store) sync() error {
-	d, err := os.Open(s.root)
+	s.mu.Lock()
+	dirs := slices.Collect(maps.Keys(s.dirty))
+	clear(s.dirty)
+	s.mu.Unlock()
+	for _, dir := range dirs {
+		if err := syncDir(dir); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func syncDir(path string) error {
+	d, err := os.Open(path)
 	if err != nil {
 		return err
 	}
-	defer d.Close()
-	return unix.Syncfs(int(d.Fd()))
+	return errors.Join(d.Sync(), d.Close())
 }
 
 // recorder holds the packs and kopia sessions of one writer.

@@ -41,7 +41,9 @@ type Vault struct {
 	cloud string
 	store *store
 	repo  repo.DirectRepository
-	temp  string // cache directory to remove on Close, or ""
+	cache string // directory of the connection file and of the cache
+	temp  bool   // remove cache on Close
+	pass  secret.Secret
 	fatal atomic.Pointer[error]
 }
 
@@ -67,60 +69,58 @@ func open(ctx context.Context, loc Location, pass secret.Secret, opts OpenOption
 	if err != nil {
 		return nil, loc.unreachable("check the mount and the permissions of "+dir, err)
 	}
-	v := &Vault{loc: loc, cloud: opts.Cloud, store: st}
-	cache, err := v.cacheDir(opts.State)
-	if err != nil {
+	v := &Vault{loc: loc, cloud: opts.Cloud, store: st, pass: pass}
+	if err := v.makeCache(opts.State); err != nil {
 		return nil, fmt.Errorf("make cache of vault %s: %w", loc.URL, err)
 	}
-	if err := v.connect(ctx, cache, pass); err != nil {
+	if v.repo, err = v.connect(ctx, cacheOptions(v.cache)); err != nil {
 		v.removeTemp()
 		return nil, v.openProblem(ctx, err)
 	}
 	return v, nil
 }
 
-func (v *Vault) cacheDir(state string) (string, error) {
+func (v *Vault) makeCache(state string) (err error) {
 	if state == "" {
-		var err error
-		v.temp, err = os.MkdirTemp("", "holdfast-vault-")
-		return v.temp, err
+		v.temp = true
+		v.cache, err = os.MkdirTemp("", "holdfast-vault-")
+		return err
 	}
 	sum := sha256.Sum256([]byte(v.loc.URL))
-	dir, err := filepath.Abs(filepath.Join(state, "vault-"+hex.EncodeToString(sum[:6])))
+	v.cache, err = filepath.Abs(filepath.Join(state, "vault-"+hex.EncodeToString(sum[:6])))
 	if err != nil {
-		return "", err
+		return err
 	}
-	return dir, os.MkdirAll(dir, 0o700)
+	return os.MkdirAll(v.cache, 0o700)
 }
 
 // connect opens the repository through a connection file that names the provider and nothing else.
-func (v *Vault) connect(ctx context.Context, cache string, pass secret.Secret) error {
+func (v *Vault) connect(ctx context.Context, caching *content.CachingOptions) (repo.DirectRepository, error) {
 	info := v.store.ConnectionInfo()
 	config, err := json.Marshal(repo.LocalConfig{
 		Storage: &info,
-		Caching: cacheOptions(cache),
+		Caching: caching,
 		ClientOptions: repo.ClientOptions{
 			Hostname: v.cloud, Username: user, Description: "holdfast",
 			FormatBlobCacheDuration: -1, // read the format from the store, not from the cache
 		},
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	file := filepath.Join(cache, "kopia.config")
+	file := filepath.Join(v.cache, "kopia.config")
 	if err := replaceFile(file, config); err != nil {
-		return err
+		return nil, err
 	}
-	r, err := repo.Open(context.WithValue(ctx, storeKey{}, v.store), file, pass.Reveal(), &repo.Options{
+	r, err := repo.Open(context.WithValue(ctx, storeKey{}, v.store), file, v.pass.Reveal(), &repo.Options{
 		DisableRepositoryLog: true,
 		DoNotWaitForUpgrade:  true,
 		OnFatalError:         func(err error) { v.fatal.CompareAndSwap(nil, &err) },
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	v.repo = r.(repo.DirectRepository)
-	return nil
+	return r.(repo.DirectRepository), nil
 }
 
 // cacheOptions keeps indexes and directories in dir and no data: a cache of data costs more than it saves when whole
@@ -159,8 +159,8 @@ func (v *Vault) Close(ctx context.Context) error {
 }
 
 func (v *Vault) removeTemp() {
-	if v.temp != "" {
-		os.RemoveAll(v.temp)
+	if v.temp {
+		os.RemoveAll(v.cache)
 	}
 }
 

@@ -1,0 +1,94 @@
+package vault
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/kopia/kopia/repo"
+
+	"holdfast/internal/point"
+	"holdfast/internal/problem"
+	"holdfast/internal/stream"
+)
+
+func TestPointsOfManyYears(t *testing.T) {
+	v := newVault(t)
+	const count = 1000
+	err := v.write(t.Context(), "test", func(ctx context.Context, w repo.DirectRepositoryWriter) error {
+		for i := range count {
+			p := point.Point{ID: fmt.Sprintf("p%04d", i), Cloud: testCloud, Started: testTime.Add(time.Duration(i) * time.Hour), State: point.Complete}
+			if err := v.savePoint(ctx, w, p, nil); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	start := time.Now()
+	points, err := v.Points(t.Context())
+	if err != nil || len(points) != count {
+		t.Fatalf("%d points, %v", len(points), err)
+	}
+	if took := time.Since(start); took > 10*time.Second {
+		t.Errorf("listing %d points took %v", count, took)
+	} else {
+		t.Logf("listing %d points took %v", count, took)
+	}
+	if points[0].ID != "p0000" || points[count-1].ID != "p0999" {
+		t.Errorf("order: %s … %s", points[0].ID, points[count-1].ID)
+	}
+}
+
+func TestDeleteAndMaintain(t *testing.T) {
+	v := openVault(t, twoPoints(t))
+	if err := v.Delete(t.Context(), "p1"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := v.FS(t.Context(), "p1", "mariadb"); problem.KindOf(err) != problem.NotFound {
+		t.Errorf("deleted point: %v", err)
+	}
+	if err := v.Delete(t.Context(), "p1"); problem.KindOf(err) != problem.NotFound {
+		t.Errorf("deleted twice: %v", err)
+	}
+	for _, full := range []bool{false, true} {
+		if err := v.Maintain(t.Context(), MaintainOptions{Full: full}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if orphans, err := v.Orphans(t.Context()); err != nil || len(orphans) > 0 {
+		t.Errorf("orphans = %v, %v", orphans, err)
+	}
+	if rep, err := v.Verify(t.Context(), "", VerifyOptions{Depth: Full}); err != nil || rep.Points != 1 {
+		t.Errorf("verify = %+v, %v", rep, err)
+	}
+	st, err := v.Stats(t.Context())
+	if err != nil || st.Blobs == 0 || st.Bytes == 0 || st.Free <= 0 || st.Capacity < st.Free {
+		t.Errorf("stats = %+v, %v", st, err)
+	}
+}
+
+func TestOrphansOfALivingRunStay(t *testing.T) {
+	v := newVault(t)
+	s := begin(t, v, "p", "mariadb")
+	put(t, s.Tree("db"), "a", stream.Plain, []byte("x"))
+	seal(t, s)
+	orphans, err := v.Orphans(t.Context())
+	if err != nil || len(orphans) != 1 || orphans[0].Point != "p" || orphans[0].Source != "mariadb" {
+		t.Fatalf("orphans = %+v, %v", orphans, err)
+	}
+	unlock, err := v.Lock("mariadb")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if swept, err := v.Sweep(t.Context(), nil); err != nil || len(swept) != 0 {
+		t.Errorf("swept under the lock = %v, %v", swept, err)
+	}
+	unlock()
+	if swept, err := v.Sweep(t.Context(), nil); err != nil || len(swept) != 1 {
+		t.Errorf("swept = %v, %v", swept, err)
+	}
+}

@@ -1,0 +1,244 @@
+package vault
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+
+	"github.com/kopia/kopia/repo/blob"
+	"github.com/kopia/kopia/repo/content"
+	"github.com/kopia/kopia/repo/object"
+	"github.com/kopia/kopia/snapshot"
+	"golang.org/x/sync/errgroup"
+
+	"holdfast/internal/problem"
+)
+
+// Depth says how much of the data a verification reads.
+type Depth int
+
+// Structure reads the directories and indexes and finds every content and pack; Sample also reads and hashes a share
+// of the contents; Full reads all of them.
+const (
+	Structure Depth = iota
+	Sample
+	Full
+)
+
+// VerifyOptions choose a verification. Percent is Sample's share of the contents; Progress, if not nil, is called from
+// several goroutines with what was done so far.
+type VerifyOptions struct {
+	Depth    Depth
+	Percent  float64
+	Progress func(Report)
+}
+
+// Damage is one thing that is not as it should be. File is empty when a whole component or source is meant.
+type Damage struct {
+	Point     string `json:"point"`
+	Source    string `json:"source"`
+	Component string `json:"component"`
+	File      string `json:"file"`
+	What      string `json:"what"`
+}
+
+// Report says what a verification saw. Bytes are those of the contents as stored; Read and ReadBytes count the
+// contents that were read and hashed.
+type Report struct {
+	Points    int      `json:"points"`
+	Files     int64    `json:"files"`
+	Contents  int      `json:"contents"`
+	Bytes     int64    `json:"bytes"`
+	Read      int      `json:"read"`
+	ReadBytes int64    `json:"read_bytes"`
+	Damaged   []Damage `json:"damaged"`
+}
+
+// mostDamages bounds a report; a broken disk would fill it with every file.
+const mostDamages = 1000
+
+// Verify checks one point, or all of them when pointID is "". It reads from the store and never from the cache. Damage
+// is reported and also a problem of kind Damage; a vault without the point, or without any, is a problem of kind
+// NotFound.
+func (v *Vault) Verify(ctx context.Context, pointID string, opts VerifyOptions) (Report, error) {
+	vf, err := v.newVerifier(ctx, opts)
+	if err != nil {
+		return Report{}, problem.Wrap(err, "verify vault", v.loc.URL)
+	}
+	defer vf.v.repo.Close(ctx)
+	rep, err := vf.run(ctx, pointID)
+	switch {
+	case err != nil:
+		return rep, problem.Wrap(err, "verify vault", v.loc.URL)
+	case len(rep.Damaged) > 0:
+		d := rep.Damaged[0]
+		return rep, problem.New(problem.Damage, "restore from another point or tier; keep this vault's disk for analysis",
+			"verify vault %s: %d damaged, first %s %s %s: %s", v.loc.URL, len(rep.Damaged), d.Point, d.Component, d.File, d.What)
+	}
+	return rep, nil
+}
+
+// verifier walks points on an uncached connection of its own.
+type verifier struct {
+	v     *Vault
+	c     contents
+	packs *packs
+	key   []byte
+	opts  VerifyOptions
+
+	seen    map[content.ID]error // what the walk found of a content, nil when it is there
+	objects map[object.ID]error  // the same of an object, which many points may share; of the current walk
+	readers errgroup.Group
+	mu      sync.Mutex // guards what follows
+	bad     map[content.ID]error
+	rep     Report
+}
+
+func (v *Vault) newVerifier(ctx context.Context, opts VerifyOptions) (*verifier, error) {
+	r, err := v.connect(ctx, &content.CachingOptions{})
+	if err != nil {
+		return nil, v.openProblem(ctx, err)
+	}
+	p, err := listPacks(ctx, v.store)
+	if err != nil {
+		return nil, errors.Join(err, r.Close(ctx))
+	}
+	fresh := &Vault{loc: v.loc, cloud: v.cloud, store: v.store, repo: r}
+	vf := &verifier{
+		v: fresh, c: contentsOf(r), packs: p, key: r.FormatManager().GetHmacSecret(), opts: opts,
+		seen: map[content.ID]error{}, bad: map[content.ID]error{},
+	}
+	vf.readers.SetLimit(writers())
+	return vf, nil
+}
+
+// listPacks returns the lengths of all packs, by one listing of the store.
+func listPacks(ctx context.Context, st blob.Storage) (*packs, error) {
+	p := &packs{known: map[blob.ID]int64{}}
+	for _, prefix := range []blob.ID{"p", "q"} {
+		err := st.ListBlobs(ctx, prefix, func(m blob.Metadata) error {
+			p.known[m.BlobID] = m.Length
+			return nil
+		})
+		if err != nil {
+			return nil, fmt.Errorf("list packs: %w", err)
+		}
+	}
+	return p, nil
+}
+
+func (vf *verifier) run(ctx context.Context, pointID string) (Report, error) {
+	labels := map[string]string{tagSource: pointPath}
+	if pointID != "" {
+		labels[tagPoint] = pointID
+	}
+	points, err := vf.v.snapshots(ctx, labels)
+	if err != nil {
+		return Report{}, err
+	}
+	if len(points) == 0 {
+		return Report{}, problem.New(problem.NotFound, "list the points with: holdfast points", "there is no point to verify")
+	}
+	vf.walk(ctx, points, vf.examine)
+	if err := vf.readers.Wait(); err != nil {
+		return vf.report(), err
+	}
+	if len(vf.bad) > 0 { // name every file that holds what was read in vain
+		vf.walk(ctx, points, func(_ context.Context, id content.ID) error { return vf.bad[id] })
+	}
+	return vf.report(), ctx.Err()
+}
+
+func (vf *verifier) report() Report {
+	vf.mu.Lock()
+	defer vf.mu.Unlock()
+	return vf.rep
+}
+
+// walk visits every content of the points once per file, and reports as damaged what visit refuses.
+func (vf *verifier) walk(ctx context.Context, points []*snapshot.Manifest, visit visitor) {
+	vf.mu.Lock()
+	vf.rep.Points, vf.rep.Files = 0, 0
+	vf.mu.Unlock()
+	vf.objects = map[object.ID]error{}
+	for _, m := range points {
+		if ctx.Err() != nil {
+			return
+		}
+		w := &pointWalk{vf: vf, visit: visit, id: m.Tags[tagPoint]}
+		w.point(ctx, m)
+		vf.mu.Lock()
+		vf.rep.Points++
+		vf.mu.Unlock()
+	}
+}
+
+type visitor func(context.Context, content.ID) error
+
+// examine finds a content and its pack, and sends it to be read if it was chosen.
+func (vf *verifier) examine(ctx context.Context, id content.ID) error {
+	if err, ok := vf.seen[id]; ok {
+		return err
+	}
+	info, err := vf.packs.holds(ctx, vf.c, id)
+	vf.seen[id] = err
+	if err != nil {
+		return err
+	}
+	vf.mu.Lock()
+	vf.rep.Contents++
+	vf.rep.Bytes += int64(info.PackedLength)
+	vf.mu.Unlock()
+	if vf.chosen() {
+		vf.readers.Go(func() error { return vf.read(ctx, id, int64(info.PackedLength)) })
+	}
+	return nil
+}
+
+func (vf *verifier) chosen() bool {
+	return vf.opts.Depth == Full || vf.opts.Depth == Sample && rand.Float64()*100 < vf.opts.Percent
+}
+
+func (vf *verifier) read(ctx context.Context, id content.ID, length int64) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	err := guard(func() error { return vf.c.check(ctx, vf.key, id) })
+	vf.mu.Lock()
+	vf.rep.Read++
+	vf.rep.ReadBytes += length
+	if err != nil && ctx.Err() == nil {
+		vf.bad[id] = err
+	}
+	rep := vf.rep
+	vf.mu.Unlock()
+	if vf.opts.Progress != nil {
+		vf.opts.Progress(rep)
+	}
+	return ctx.Err()
+}
+
+// guard turns a panic over damaged data into an error.
+func guard(f func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("damaged data: %v", p)
+		}
+	}()
+	return f()
+}
+
+func (vf *verifier) damage(d Damage) {
+	vf.mu.Lock()
+	defer vf.mu.Unlock()
+	for _, old := range vf.rep.Damaged {
+		if old.Point == d.Point && old.Source == d.Source && old.File == d.File && old.Component == d.Component {
+			return
+		}
+	}
+	if len(vf.rep.Damaged) < mostDamages {
+		vf.rep.Damaged = append(vf.rep.Damaged, d)
+	}
+}
