@@ -19,11 +19,12 @@ type Globals struct {
 	Files []string // what was read, in order
 
 	values map[string]any
+	dir    string
 }
 
 // LoadGlobals reads the globals in the configuration directory dir of the deploy host h.
 func LoadGlobals(ctx context.Context, h host.Host, dir string) (*Globals, error) {
-	g := &Globals{values: map[string]any{"CONFIG_DIR": dir}} // Kolla-Ansible gives it so
+	g := &Globals{values: map[string]any{}, dir: dir}
 	main := path.Join(dir, "globals.yml")
 	text, err := readFile(ctx, h, main)
 	if err != nil {
@@ -76,6 +77,9 @@ func (g *Globals) Value(name string) (string, bool) {
 
 func (g *Globals) value(name string) (any, bool) {
 	v, there := g.values[name]
+	if v == nil && (name == "CONFIG_DIR" || name == "node_config") {
+		return g.dir, true // what Kolla-Ansible makes of the directory it is given
+	}
 	return v, there && v != nil
 }
 
@@ -121,10 +125,8 @@ func (g *Globals) BaseDistro() string { return g.or("kolla_base_distro", "") }
 // VIP is the internal virtual address, "" when it is not known.
 func (g *Globals) VIP() string { return g.or("kolla_internal_vip_address", "") }
 
-// NodeConfig is the configuration directory on every host: node_config_directory, else node_config.
-func (g *Globals) NodeConfig() string {
-	return g.or("node_config_directory", g.or("node_config", "/etc/kolla"))
-}
+// NodeConfig is the configuration directory on every host that is deployed to.
+func (g *Globals) NodeConfig() string { return g.or("node_config_directory", "/etc/kolla") }
 
 // CustomConfig is the deploy host's directory of custom configuration, given its configuration directory.
 func (g *Globals) CustomConfig(dir string) string {
@@ -146,5 +148,5 @@ func (g *Globals) Enabled() []string {
 
 // String says how many settings were read, and from where.
 func (g *Globals) String() string {
-	return fmt.Sprintf("%d settings from %s", len(g.values)-1, strings.Join(g.Files, ", "))
+	return fmt.Sprintf("%d settings from %s", len(g.values), strings.Join(g.Files, ", "))
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"holdfast/internal/point"
 	"holdfast/internal/problem"
 	"holdfast/internal/source"
+	"holdfast/internal/stream/tree"
 )
 
 // capture is one component on its way into a sink.
@@ -30,6 +32,7 @@ type capture struct {
 	notes    []string
 	watch    *watchedTree
 	identity map[string]any
+	archive  tree.Summary
 	status   int // tar's exit status
 }
 
@@ -56,6 +59,9 @@ func (c *capture) run(ctx context.Context) (source.Outcome, error) {
 			return source.Outcome{}, err
 		}
 	}
+	if err := c.keepExtra(); err != nil {
+		return source.Outcome{}, err
+	}
 	c.watch.describe(c)
 	return c.outcome(), nil
 }
@@ -64,10 +70,11 @@ func (c *capture) outcome() source.Outcome {
 	o := source.Outcome{
 		State: point.Good, Identity: c.identity, Notes: append(c.log.notes(), c.notes...),
 		Proof: map[string]any{
-			"files": c.watch.files.Load(), "bytes": c.watch.bytes.Load(), "archive_end": true, "tar_exit": c.status,
+			"archive_end": true, "archive_bytes": c.archive.Bytes, "tar_exit": c.status,
+			"files": c.watch.files.Load(), "bytes": c.watch.bytes.Load(), "directories": c.archive.Dirs, "symlinks": c.archive.Symlinks,
 		},
 	}
-	if missing := append(c.log.missing(), c.missing...); len(missing) > 0 {
+	if missing := append(c.log.missing(c.status), c.missing...); len(missing) > 0 {
 		o.State = point.ComponentPartial
 		o.Reason = "not captured: " + strings.Join(missing, "; ")
 	}
@@ -83,41 +90,44 @@ func (c *capture) roots(ctx context.Context) ([]string, error) {
 	volumes := c.source.o.Globals.Volumes()
 	config := c.source.nodeConfig(c.node)
 	globs := []string{config}
-	for _, i := range items {
+	for _, i := range slices.Concat(items, leftOut) {
 		globs = append(globs, i.in(volumes, value))
 	}
 	found, err := survey(ctx, c.host, globs)
 	if err != nil {
 		return nil, err
 	}
-	if !contains(found, config) {
+	if !slices.Contains(found, config) {
 		c.note("%s is not there: Kolla has deployed nothing on this host", config)
 	}
-	return outermost(found), c.tellLeftOut(ctx, volumes, value)
+	for _, i := range leftOut {
+		found = c.leave(found, i.what, i.in(volumes, value))
+	}
+	return outermost(found), nil
+}
+
+// leave notes data of the cloud's users that lies on the host, and takes it from what will be captured.
+func (c *capture) leave(found []string, what, glob string) []string {
+	left := ""
+	found = slices.DeleteFunc(found, func(p string) bool {
+		match, err := path.Match(glob, p)
+		if match = match && err == nil; match {
+			left = p
+		}
+		return match
+	})
+	if left != "" {
+		c.note("not part of the configuration and not captured: %s, in %s", what, path.Dir(left))
+	}
+	return found
 }
 
 // nodeConfig is the configuration directory on a host.
 func (s *Source) nodeConfig(h *inventory.Host) string {
-	for _, name := range []string{"node_config_directory", "node_config"} {
-		if dir, ok := s.setting(h)(name); ok {
-			return dir
-		}
+	if dir, ok := s.setting(h)("node_config_directory"); ok {
+		return path.Clean(dir)
 	}
 	return s.o.Globals.NodeConfig()
-}
-
-// tellLeftOut notes data of the cloud's users that lies on the host and is not part of its configuration.
-func (c *capture) tellLeftOut(ctx context.Context, volumes string, value func(string) (string, bool)) error {
-	for _, i := range leftOut {
-		found, err := survey(ctx, c.host, []string{i.in(volumes, value)})
-		if err != nil {
-			return err
-		}
-		if len(found) > 0 {
-			c.note("not part of the configuration and not captured: %s, in %s", i.what, path.Dir(found[0]))
-		}
-	}
-	return nil
 }
 
 // copyFiles streams the files below roots into the tree.
@@ -125,25 +135,28 @@ func (c *capture) copyFiles(ctx context.Context, roots []string) error {
 	if len(roots) == 0 {
 		return problem.New(problem.Failed, "check kolla.config in holdfast.yml and node_config in globals.yml", "nothing of Kolla is on %s", c.host)
 	}
-	var unpacked error
+	var broken error
 	cmd := host.Cmd{Args: tarCommand(roots), OnStderr: c.log.line}
 	err := host.Stream(ctx, c.host, cmd, func(r io.Reader) error {
-		unpacked = unpack(&counting{r, c.sink.Read}, c.watch)
-		return unpacked
+		c.archive, broken = tree.Extract(ctx, r, c.watch, tree.Options{Read: c.sink.Read})
+		return broken
 	})
-	if unpacked != nil {
-		return errors.Join(unpacked, exitOnly(err))
+	if broken != nil {
+		return err
 	}
 	return c.judge(err)
 }
 
-// exitOnly drops the error that a stream repeats from its reader.
-func exitOnly(err error) error {
-	var exit *host.ExitError
-	if errors.As(err, &exit) {
-		return exit
+// keepExtra writes what the tree cannot hold into a file of its own.
+func (c *capture) keepExtra() error {
+	if c.archive.Extra.Empty() {
+		return nil
 	}
-	return nil
+	content, err := c.archive.Extra.Marshal()
+	if err != nil {
+		return err
+	}
+	return c.keep(tree.MetaName, content)
 }
 
 // tar's exit statuses.
@@ -159,8 +172,17 @@ func (c *capture) judge(err error) error {
 		return err
 	}
 	c.status = exit.Code
-	explained := len(c.log.lost)+len(c.log.vanished) > 0
-	if exit.Code == tarChanged && explained || exit.Code == tarChanged && len(c.log.changed) > 0 || exit.Code == tarTrouble && explained {
+	l := &c.log
+	explained := len(l.lost)+len(l.vanished) > 0
+	switch exit.Code {
+	case tarChanged:
+		explained = explained || len(l.changed) > 0
+	case tarTrouble:
+		explained = explained || len(l.unknown) > 0
+	default:
+		return err
+	}
+	if explained {
 		return nil
 	}
 	return err
@@ -169,8 +191,8 @@ func (c *capture) judge(err error) error {
 // tarCommand packs what lies below roots with all that tar can keep of it.
 func tarCommand(roots []string) []string {
 	args := []string{
-		"tar", "--create", "--file=-", "--format=posix", "--xattrs", "--acls", "--numeric-owner", "--sparse",
-		"--quoting-style=escape", "--exclude=*.log", "--exclude=*.pid", "--directory=/", "--",
+		"tar", "--create", "--file=-", "--format=posix", "--numeric-owner", "--xattrs", "--xattrs-include=*", "--acls", "--selinux",
+		"--sparse", "--sort=name", "--quoting-style=escape", "--exclude=*.log", "--exclude=*.pid", "--directory=/", "--",
 	}
 	for _, root := range roots {
 		args = append(args, "./"+strings.TrimPrefix(root, "/"))

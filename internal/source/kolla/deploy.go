@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"holdfast/internal/host"
@@ -29,7 +30,7 @@ func (c *capture) deployRoots(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !contains(found, o.Config) {
+	if !slices.Contains(found, path.Clean(o.Config)) {
 		return nil, problem.New(problem.Usage, "point kolla.config in holdfast.yml at the directory that holds globals.yml",
 			"%s is not there", o.Config)
 	}
@@ -55,15 +56,6 @@ func besideInventory(paths []string) []string {
 	return out
 }
 
-func contains(paths []string, p string) bool {
-	for _, q := range paths {
-		if path.Clean(p) == q {
-			return true
-		}
-	}
-	return false
-}
-
 // deploymentScript prints the versions of what Kolla-Ansible runs with, from the environment it is installed in.
 //
 //go:embed deployment.sh
@@ -81,7 +73,7 @@ func (c *capture) describeDeployment(ctx context.Context) error {
 		}
 	}
 	if len(out) > 0 {
-		if err := c.keep("pip-freeze.txt", out); err != nil {
+		if err := c.keep(path.Join(exportDir, "pip-freeze.txt"), out); err != nil {
 			return err
 		}
 	}
@@ -112,7 +104,7 @@ func (c *capture) describePasswords(ctx context.Context) error {
 	return nil
 }
 
-// keep writes a small file below exportDir.
+// keep writes a small file of our own into the tree.
 func (c *capture) keep(name string, content []byte) error {
 	f, err := c.create(name)
 	if err != nil {

@@ -68,12 +68,12 @@ func (c *capture) exports(ctx context.Context, f facts) error {
 }
 
 func (c *capture) export(ctx context.Context, e export) error {
-	f, err := c.create(e.file)
+	f, err := c.create(path.Join(exportDir, e.file))
 	if err != nil {
 		return err
 	}
-	cmd := host.Cmd{Args: append([]string{c.source.o.Globals.Engine(), "exec", e.container}, e.command...)}
-	err = host.Stream(ctx, c.host, cmd, func(r io.Reader) error {
+	inside := host.Container{On: c.host, Engine: c.source.o.Globals.Engine(), Name: e.container, Enter: host.EnterExec}
+	err = host.Stream(ctx, inside, host.Cmd{Args: e.command}, func(r io.Reader) error {
 		return e.whole(io.TeeReader(&counting{r, c.sink.Read}, f))
 	})
 	if err != nil {
@@ -83,10 +83,10 @@ func (c *capture) export(ctx context.Context, e export) error {
 	return f.Close()
 }
 
-// create starts a file below exportDir.
+// create starts a file of our own in the tree.
 func (c *capture) create(name string) (stream.File, error) {
 	m := stream.Meta{Mode: 0o600, ModTime: c.now}
-	f, err := c.sink.Tree.Create(path.Join(exportDir, name), m, stream.Plain)
+	f, err := c.sink.Tree.Create(name, m, stream.Plain)
 	if err != nil {
 		return nil, fmt.Errorf("keep %s: %w", name, err)
 	}

@@ -5,19 +5,10 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strings"
-	"sync"
-	"time"
 
-	"holdfast/internal/host"
 	"holdfast/internal/inventory"
 	"holdfast/internal/problem"
 	"holdfast/internal/source"
-)
-
-const (
-	probeTimeout  = 10 * time.Second // for a host to answer while planning
-	probeParallel = 16               // hosts asked at once
 )
 
 // requiredGroups are Kolla's groups whose hosts a point cannot do without.
@@ -125,42 +116,4 @@ func toleranceNote(missing, of, tolerated int) string {
 		return fmt.Sprintf("%d of %d hosts that are not required are missing, %d may be", missing, of, tolerated)
 	}
 	return fmt.Sprintf("%d of %d hosts that are not required are missing and only %d may be: they count as required", missing, of, tolerated)
-}
-
-// answer is what a host said when it was asked whether it can be captured.
-type answer struct {
-	err     error
-	latency time.Duration
-}
-
-// probeAll asks all hosts at once.
-func probeAll(ctx context.Context, hosts []*inventory.Host) []answer {
-	answers := make([]answer, len(hosts))
-	slots := make(chan struct{}, probeParallel)
-	var wg sync.WaitGroup
-	for i, h := range hosts {
-		slots <- struct{}{}
-		wg.Go(func() {
-			defer func() { <-slots }()
-			began := time.Now()
-			answers[i].err = probe(ctx, h)
-			answers[i].latency = time.Since(began)
-		})
-	}
-	wg.Wait()
-	return answers
-}
-
-func probe(ctx context.Context, h *inventory.Host) error {
-	if strings.ContainsAny(h.Name, "/\x00") {
-		return problem.New(problem.Usage, "rename it in the inventory", "the name %q cannot be a component", h.Name)
-	}
-	at, err := h.Connect()
-	if err != nil {
-		return err
-	}
-	late := problem.New(problem.Failed, "check that it is up and that no firewall stands between", "no answer within %s", probeTimeout)
-	ctx, cancel := context.WithTimeoutCause(ctx, probeTimeout, late)
-	defer cancel()
-	return host.Run(ctx, at, host.Cmd{Args: []string{"tar", "--version"}})
 }

@@ -16,6 +16,7 @@ const (
 	changed                // it was written to while it was read: what was captured may mix both
 	cut                    // it became shorter while it was read: zeros stand for what was gone
 	lost                   // it is there and could not be read
+	unable                 // tar itself cannot keep a kind of attribute
 	bare                   // its content was captured, its extended attributes or ACL were not
 )
 
@@ -25,6 +26,7 @@ var remarks = []struct {
 	means  remark
 }{
 	{regexp.MustCompile(`(?i): (socket|door) ignored$`), silent},
+	{regexp.MustCompile(`(?i)^(POSIX ACL|XATTR|SELinux) support is not available`), unable},
 	{regexp.MustCompile(`(?i)^(Removing leading|Exiting with failure status|Error is not recoverable)`), silent},
 	{regexp.MustCompile(`(?i): File removed before we read it$`), vanished},
 	{regexp.MustCompile(`(?i): (Warning: )?Cannot \w+: No such file or directory$`), vanished},
@@ -33,13 +35,14 @@ var remarks = []struct {
 	{regexp.MustCompile(`(?i): Warning: Cannot \w*(acl|xattr|getfilecon)\w*: .+$`), bare},
 	{regexp.MustCompile(`(?i): (Warning: )?Cannot \w+: .+$`), lost},
 	{regexp.MustCompile(`(?i): (Warning: )?Read error at (byte|offset) \d+, while reading \d+ bytes?: .+$`), lost},
-	{regexp.MustCompile(`(?i): (Unknown file type; file ignored|file is on a different filesystem; not dumped)$`), silent},
+	{regexp.MustCompile(`(?i): Unknown file type; file ignored$`), silent},
 }
 
 // tarLog gathers what tar says while it reads; names are as tar quotes them, relative to the root directory.
 type tarLog struct {
 	vanished, changed, lost, bare []string
-	unknown                       []string // lines that nobody has seen before: trouble until shown otherwise
+	unable                        []string
+	unknown                       []string // lines of tar that are not in the table
 }
 
 // line takes one line of stderr.
@@ -50,8 +53,7 @@ func (l *tarLog) line(text string) {
 	}
 	rest, fromTar := strings.CutPrefix(text, "tar: ")
 	if !fromTar {
-		l.unknown = append(l.unknown, text)
-		return
+		return // ssh, sudo and login scripts talk too
 	}
 	for _, r := range remarks {
 		if at := r.ending.FindStringIndex(rest); at != nil {
@@ -63,6 +65,10 @@ func (l *tarLog) line(text string) {
 }
 
 func (l *tarLog) note(means remark, name, why string) {
+	if means == unable {
+		l.unable = append(l.unable, "tar: "+why)
+		return
+	}
 	name = "/" + strings.TrimPrefix(path.Clean(name), "/")
 	switch means {
 	case vanished:
@@ -88,11 +94,17 @@ func (l *tarLog) notes() []string {
 	for _, name := range compact(l.bare) {
 		notes = append(notes, "extended attributes or ACL of "+name+" could not be read")
 	}
-	return notes
+	return append(notes, compact(l.unable)...)
 }
 
-// missing names what is there and was not captured whole.
-func (l *tarLog) missing() []string { return append(compact(l.lost), compact(l.unknown)...) }
+// missing names what is there and was not captured whole, given tar's exit status: what an unknown line says matters
+// only when tar itself calls it trouble.
+func (l *tarLog) missing(status int) []string {
+	if status != tarTrouble {
+		return compact(l.lost)
+	}
+	return append(compact(l.lost), compact(l.unknown)...)
+}
 
 func compact(names []string) []string {
 	slices.Sort(names)

@@ -71,6 +71,7 @@ func (f *watchedFile) Write(p []byte) (int, error) {
 
 func (f *watchedFile) Skip(n int64) error {
 	f.tree.bytes.Add(n)
+	f.text = nil // a text has no holes
 	return f.File.Skip(n)
 }
 
