@@ -63,7 +63,7 @@ func start(ctx context.Context, p place, c Cmd) (*Process, error) {
 	if err != nil {
 		return nil, fmt.Errorf("run %s on %s: %w", programName(c), p, err)
 	}
-	argv, err := p.command(supervised(c.Args))
+	argv, err := p.command(supervised())
 	if err != nil {
 		return nil, err
 	}

@@ -44,10 +44,9 @@ func trimScript(source string) string {
 	return b.String()
 }
 
-// supervised is the argument vector that runs args under the supervisor.
-func supervised(args []string) []string {
-	return append([]string{"sh", "-c", supervisor, "holdfast"}, args...)
-}
+// supervised runs the supervisor, which gets everything else over stdin: no login shell, command line limit or engine
+// (docker's mends what is not UTF-8) then stands between a command and its arguments.
+func supervised() []string { return []string{"sh", "-c", supervisor, "holdfast"} }
 
 // quote makes one shell word of each argument and joins them.
 func quote(args []string) string {

@@ -1,4 +1,4 @@
-# Runs one command for holdfast: sh -c THIS holdfast PROGRAM ARGUMENT...
+# Runs one command for holdfast: sh -c THIS holdfast
 # Must work in dash, bash and busybox ash. Every name begins with hf_, so that it never meets one of the environment.
 #
 # stdin brings records, "KEY COUNT" and then COUNT lines, up to "end 0"; then lines for as long as the command may
@@ -134,6 +134,7 @@ while IFS=' ' read -r hf_key hf_count && [ "$hf_key" != end ]; do
 	hf_take "$hf_count"
 	case $hf_key in
 	nonce) hf_nonce=$hf_value && hf_adopt ;;
+	arg) set -- "$@" "$hf_value" ;;
 	env) export "$hf_value" ;;
 	dir) hf_dir=$hf_value ;;
 	patience) hf_patience=$hf_value ;;

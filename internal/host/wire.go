@@ -28,6 +28,9 @@ func header(c Cmd, nonce string) ([]byte, error) {
 	}
 	put("nonce", nonce)
 	put("patience", strconv.Itoa(int(patience.Seconds())))
+	for _, a := range c.Args {
+		put("arg", a)
+	}
 	for _, e := range c.Env {
 		if !envName.MatchString(e) || strings.HasPrefix(e, "hf_") {
 			name, _, _ := strings.Cut(e, "=")
@@ -46,7 +49,7 @@ func header(c Cmd, nonce string) ([]byte, error) {
 	}
 	b.WriteString("end 0\n")
 	if bytes.IndexByte(b.Bytes(), 0) >= 0 {
-		return nil, errors.New("environment, directory and secret cannot hold a zero byte")
+		return nil, errors.New("arguments, environment, directory and secret cannot hold a zero byte")
 	}
 	return b.Bytes(), nil
 }

@@ -1,7 +1,0 @@
-package host_test
-
-import (
-	"testing"
-)
-
-func TestLocal(t *testing.T) { conform(t, local) }
