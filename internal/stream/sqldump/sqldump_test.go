@@ -22,7 +22,8 @@ const routines = "/*!50003 SET sql_mode              = 'STRICT_TRANS_TABLES' */ 
 	"CREATE PROCEDURE `p`()\nBEGIN\n-- don't; stop here\n# nor 'here\n/* nor \"here ;; */\nSELECT ';;', \"-- Dump completed\", 5--1;\n" +
 	"--\n-- Table structure for table `fake`\n--\nEND ;;\nDELIMITER ;\n" +
 	"/*!50003 SET sql_mode              = 'NO_BACKSLASH_ESCAPES,ANSI_QUOTES' */ ;\nDELIMITER ;;\n" +
-	"CREATE PROCEDURE \"q\\\"() SELECT '\\' ;;\nDELIMITER ;\n/*!50003 SET sql_mode              = @saved_sql_mode */ ;\n"
+	"CREATE PROCEDURE \"q\\\"() SELECT '\\' ;;\nDELIMITER ;\n" +
+	"/*!50003 SET sql_mode              = 'ANSI_QUOTES' */ ;\nDELIMITER ;;\nCREATE PROCEDURE \"r\\\"() SELECT 'it\\'s' ;;\nDELIMITER ;\n/*!50003 SET sql_mode              = @saved_sql_mode */ ;\n"
 
 func example() string {
 	return head + database("db") + block("Sequence structure for `s`") + "DO SETVAL(`s`, 5, 0);\n" +

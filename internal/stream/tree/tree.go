@@ -209,6 +209,9 @@ func (x *extractor) file(p string, m stream.Meta, h *tar.Header) error {
 
 func (x *extractor) copy(f stream.File, size int64) error {
 	for left := size; left > 0; {
+		if err := x.in.ctx.Err(); err != nil {
+			return err // a sparse file may be long without any reading
+		}
 		piece := x.buf[:min(left, bufferSize)]
 		if _, err := io.ReadFull(x.tar, piece); err == io.EOF {
 			return io.ErrUnexpectedEOF

@@ -240,7 +240,8 @@ func FuzzExtract(f *testing.F) {
 	f.Add(archive(f, file("a", "x"), hard("b", "a")))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		memory := treetest.NewMemory()
-		sum, err := tree.Extract(context.Background(), bytes.NewReader(data), memory, tree.Options{})
+		limited := treetest.Limited{Tree: memory, Max: 1 << 20}
+		sum, err := tree.Extract(context.Background(), bytes.NewReader(data), limited, tree.Options{})
 		if memory.Open() != 0 {
 			t.Error("files were left open")
 		}

@@ -4,6 +4,7 @@ package treetest
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io/fs"
 
@@ -79,5 +80,39 @@ func (discardFile) Write(p []byte) (int, error) { return len(p), nil }
 func (discardFile) Skip(int64) error            { return nil }
 func (discardFile) Close() error                { return nil }
 func (discardFile) Abort()                      {}
+
+// ErrLimit is what a file of a Limited tree says when it would grow too long.
+var ErrLimit = errors.New("the file is too long for this test")
+
+// Limited is a tree whose files end at Max bytes, for streams that anybody could have written.
+type Limited struct {
+	stream.Tree
+	Max int64
+}
+
+// Create starts a file in the tree behind.
+func (l Limited) Create(path string, m stream.Meta, h stream.Hint) (stream.File, error) {
+	f, err := l.Tree.Create(path, m, h)
+	return &limitedFile{f, l.Max}, err
+}
+
+type limitedFile struct {
+	stream.File
+	left int64
+}
+
+func (f *limitedFile) Write(p []byte) (int, error) {
+	if f.left -= int64(len(p)); f.left < 0 {
+		return 0, ErrLimit
+	}
+	return f.File.Write(p)
+}
+
+func (f *limitedFile) Skip(n int64) error {
+	if f.left -= n; f.left < 0 {
+		return ErrLimit
+	}
+	return f.File.Skip(n)
+}
 
 func pathError(op, path string, err error) error { return &fs.PathError{Op: op, Path: path, Err: err} }
