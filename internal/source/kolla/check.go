@@ -46,15 +46,14 @@ func (s *Source) checkInventory() source.Check {
 // decisive are the settings that decide where things lie on the hosts.
 var decisive = []string{"kolla_container_engine", "docker_runtime_directory", "node_config", "node_config_directory", "node_custom_config", "kolla_certificates_dir"}
 
+// undecided are the decisive settings whose value is not known.
+func (s *Source) undecided() []string {
+	return slices.DeleteFunc(s.o.Globals.Unresolved(), func(name string) bool { return !slices.Contains(decisive, name) })
+}
+
 func (s *Source) checkGlobals() source.Check {
 	c := source.Check{Name: "kolla globals", Status: source.OK, Detail: s.o.Globals.String()}
-	var unknown []string
-	for _, name := range s.o.Globals.Unresolved() {
-		if slices.Contains(decisive, name) {
-			unknown = append(unknown, name)
-		}
-	}
-	if len(unknown) > 0 {
+	if unknown := s.undecided(); len(unknown) > 0 {
 		c.Status = source.Warn
 		c.Detail += "; only Ansible can resolve " + strings.Join(unknown, ", ") + ", so their defaults are used"
 		c.Mend = "set these to plain values in globals.yml or globals.d"

@@ -264,3 +264,40 @@ func TestPasswordsThatAnsibleVaultEncryptedAreCapturedAsTheyStand(t *testing.T) 
 		t.Errorf("absent: %v, %v", out.Identity, out.Notes)
 	}
 }
+
+func TestDataOfTheCloudsUsersIsToldAndLeftOut(t *testing.T) {
+	s, _ := deployOnly(t, host.Local{}, map[string]string{"globals.d/x.yml": ""})
+	runtime := t.TempDir()
+	for _, name := range []string{"glance/_data/images/8f14e45f", "keystone_fernet_tokens/_data/0", "nova_compute/_data/compute_id"} {
+		p := filepath.Join(runtime, "volumes", name)
+		if err := os.MkdirAll(filepath.Dir(p), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(p, []byte("x"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(s.o.Config, "globals.d/x.yml"), []byte("docker_runtime_directory: "+runtime+"\nkolla_container_engine: none\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	var err error
+	if s.o.Globals, err = inventory.LoadGlobals(context.Background(), host.Local{}, s.o.Config); err != nil {
+		t.Fatal(err)
+	}
+	if s.o.Inventory, err = inventory.Parse([]byte(`{"_meta": {"hostvars": {"aio": {"ansible_connection": "local",
+		"node_config_directory": "/nowhere/kolla"}}}, "control": {"hosts": ["aio"]}}`)); err != nil {
+		t.Fatal(err)
+	}
+	out, tree := captured(t, s, "aio")
+	notes := strings.Join(out.Notes, "\n")
+	if !strings.Contains(notes, "glance's file store") || !strings.Contains(notes, "/nowhere/kolla is not there") {
+		t.Errorf("notes: %q", notes)
+	}
+	data := strings.TrimPrefix(runtime, "/") + "/volumes/"
+	if _, ok := tree[data+"keystone_fernet_tokens/_data/0"]; !ok {
+		t.Errorf("keys were not captured")
+	}
+	if _, ok := tree[data+"glance/_data/images/8f14e45f"]; ok {
+		t.Errorf("an image was captured as configuration")
+	}
+}

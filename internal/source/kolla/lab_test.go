@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"holdfast/internal/host"
 	"holdfast/internal/inventory"
@@ -139,6 +140,17 @@ func TestHostsHoldTheStateThatNoPlaybookBringsBack(t *testing.T) {
 				strings.Contains(path, "mnesia") || strings.Contains(path, "kolla_etcd") || strings.Contains(path, "instances/") {
 				t.Errorf("%s: %s was captured", name, path)
 			}
+		}
+	}
+}
+
+func TestCertificatesThatEndSoonAreTold(t *testing.T) {
+	s := fromLab(t, labtest.Shared(t, labtest.Hosts))
+	for shift, want := range map[time.Duration]string{340 * 24 * time.Hour: "ends on ", 370 * 24 * time.Hour: "has ended on "} {
+		s.o.Now = func() time.Time { return time.Now().Add(shift) }
+		out, _ := captured(t, s, DeployName)
+		if notes := strings.Join(out.Notes, "\n"); !strings.Contains(notes, "haproxy.pem") || !strings.Contains(notes, want) {
+			t.Errorf("in %s: %q", shift, notes)
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"holdfast/internal/inventory"
 	"holdfast/internal/problem"
@@ -21,6 +22,9 @@ func (s *Source) Plan(ctx context.Context) (source.Plan, error) {
 		return source.Plan{}, problem.New(problem.Usage, "check kolla.inventory in holdfast.yml", "the inventory has no hosts")
 	}
 	p := source.Plan{Notes: slices.Clone(s.o.Inventory.Notes)}
+	if names := s.undecided(); len(names) > 0 {
+		p.Notes = append(p.Notes, "only Ansible can resolve "+strings.Join(names, ", ")+" in globals: their defaults are used")
+	}
 	p.Tasks = append(p.Tasks, task(DeployName, s.o.Deploy.String(), "the deploy host's configuration", true))
 	hosts := s.hosts()
 	answers := probeAll(ctx, hosts)
