@@ -20,7 +20,7 @@ var tools = []string{
 	"wc", "id", "tr", "true", "echo", "kill", "tail", "pwd",
 }
 
-func startDocker(t *testing.T) *dockerd {
+func startDocker(t testing.TB) *dockerd {
 	dir, err := os.MkdirTemp("", "hf") // short: the path of a socket is at most 107 bytes
 	must(t, err)
 	d := &dockerd{dir: dir, socket: "unix://" + dir + "/s"}
@@ -48,13 +48,13 @@ func startDocker(t *testing.T) *dockerd {
 	return d
 }
 
-func (d *dockerd) docker(t *testing.T, args ...string) string {
+func (d *dockerd) docker(t testing.TB, args ...string) string {
 	t.Helper()
 	return run(t, append([]string{"docker", "--host", d.socket}, args...)...)
 }
 
 // up starts a container for the test.
-func (d *dockerd) up(t *testing.T, name string, args ...string) {
+func (d *dockerd) up(t testing.TB, name string, args ...string) {
 	args = append([]string{"run", "-d", "--name", name, "--network=none"}, args...)
 	d.docker(t, append(args, image, "sh", "-c", "trap exit TERM; while :; do sleep 0.2; done")...)
 	t.Cleanup(func() { d.docker(t, "rm", "-f", name) })
@@ -62,7 +62,7 @@ func (d *dockerd) up(t *testing.T, name string, args ...string) {
 
 // rootfs is a tar of the tools and the libraries they need.
 
-func rootfs(t *testing.T) string {
+func rootfs(t testing.TB) string {
 	files := map[string]bool{"/etc/passwd": true, "/etc/group": true}
 	for _, tool := range tools {
 		path := run(t, "sh", "-c", "PATH=/usr/bin:/bin; export PATH; env which "+tool)

@@ -24,15 +24,17 @@ type Host interface {
 	Start(ctx context.Context, c Cmd) (*Process, error)
 }
 
-// Cmd is a command to run. Args and Env are visible in the process list and never hold secrets.
+// Cmd is a command to run. Args and Env are visible in the far side's process list and never hold secrets. The command is
+// over when its first process is: what remains of its process group a second later is killed, and only what moved to a
+// session of its own (setsid) stays.
 type Cmd struct {
 	Args []string // program and arguments, passed as they are, never through a shell
 	Env  []string // KEY=VALUE, added to the far side's own; LC_ALL=C and TZ=UTC are always set
 	Dir  string   // working directory, "" for the default
 	// Secret, if not empty, is the content of the file at SecretPath.
 	Secret secret.Secret
-	// Stdin feeds the command; nil means no input. A command that is fed ends when its feed ends, so it must itself
-	// be able to tell a complete feed from a cut one.
+	// Stdin feeds the command in pieces of up to 4 MiB; nil means no input. The command sees the end of its input only
+	// after Stdin returned io.EOF: when Stdin fails or the connection is cut, it is killed first.
 	Stdin io.Reader
 	// OnStderr gets each line the command writes to stderr, without the newline, as it comes.
 	OnStderr func(line string)

@@ -21,14 +21,14 @@ type sshd struct {
 	pid  int
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
 	}
 }
 
-func run(t *testing.T, args ...string) string {
+func run(t testing.TB, args ...string) string {
 	t.Helper()
 	out, err := exec.Command(args[0], args[1:]...).CombinedOutput()
 	if err != nil {
@@ -39,7 +39,7 @@ func run(t *testing.T, args ...string) string {
 
 // startSSHD lets key "id" do anything, and key "mute" only run true. Its home is empty: what a login shell reads at
 // its start is not this test's business.
-func startSSHD(t *testing.T) *sshd {
+func startSSHD(t testing.TB) *sshd {
 	s := &sshd{dir: t.TempDir(), port: freePort(t)}
 	for _, name := range []string{"hostkey", "otherhostkey", "id", "mute", "stranger"} {
 		run(t, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", s.path(name))
@@ -73,7 +73,7 @@ func startSSHD(t *testing.T) *sshd {
 	return s
 }
 
-func (s *sshd) await(t *testing.T) {
+func (s *sshd) await(t testing.TB) {
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
 		c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", s.port))
 		if err == nil {
@@ -88,12 +88,12 @@ func (s *sshd) await(t *testing.T) {
 
 func (s *sshd) path(name string) string { return filepath.Join(s.dir, name) }
 
-func (s *sshd) write(t *testing.T, name, text string) {
+func (s *sshd) write(t testing.TB, name, text string) {
 	must(t, os.WriteFile(s.path(name), []byte(text), 0o600))
 }
 
 // host reaches s with a key and a file of known hosts.
-func (s *sshd) host(t *testing.T, key, known string) host.SSH {
+func (s *sshd) host(t testing.TB, key, known string) host.SSH {
 	me, err := user.Current()
 	must(t, err)
 	return host.SSH{
@@ -102,7 +102,7 @@ func (s *sshd) host(t *testing.T, key, known string) host.SSH {
 	}
 }
 
-func freePort(t *testing.T) int {
+func freePort(t testing.TB) int {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
 	defer l.Close()
