@@ -73,6 +73,7 @@ func (l *Lab) stop(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("stop lab: %w", err)
 	}
+	l.lifeline.Close() // harmless if there is none
 	return l.removeCgroups(ctx)
 }
 

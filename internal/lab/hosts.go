@@ -27,8 +27,17 @@ var hostEnv = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/
 
 // startHosts starts all hosts at once and waits until their sshd answers.
 func (l *Lab) startHosts(ctx context.Context, lock *os.File) error {
+	inherit := []*os.File{lock}
+	if l.Options.Bound {
+		r, w, err := os.Pipe()
+		if err != nil {
+			return fmt.Errorf("bind lab to this process: %w", err)
+		}
+		defer r.Close()
+		l.lifeline, inherit = w, append(inherit, r)
+	}
 	for _, h := range l.Hosts {
-		if err := l.startHost(h, lock); err != nil {
+		if err := l.startHost(h, inherit); err != nil {
 			return err
 		}
 	}
@@ -40,8 +49,8 @@ func (l *Lab) startHosts(ctx context.Context, lock *os.File) error {
 	return nil
 }
 
-// startHost starts the first process of h in namespaces of its own. It outlives this process.
-func (l *Lab) startHost(h Host, lock *os.File) error {
+// startHost starts the first process of h in namespaces of its own. It outlives this process, unless it is bound.
+func (l *Lab) startHost(h Host, inherit []*os.File) error {
 	dir := l.HostDir(h.Name)
 	out, err := os.OpenFile(filepath.Join(dir, "boot.log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
@@ -51,7 +60,10 @@ func (l *Lab) startHost(h Host, lock *os.File) error {
 	cmd := exec.Command("/bin/sh", l.path("boot.sh"), dir, h.Name)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = "/", out, out
 	cmd.Env = hostEnv
-	cmd.ExtraFiles = []*os.File{lock}
+	cmd.ExtraFiles = inherit
+	if l.Options.Bound {
+		cmd.Args = append(cmd.Args, "bound")
+	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Setsid:     true,
 		Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWUTS | syscall.CLONE_NEWPID,

@@ -30,6 +30,7 @@ type Options struct {
 	BulkMiB    int    // size of the schema bulk in MiB, for benches
 	SST        string // wsrep_sst_method; default rsync
 	Seed       int64  // of the rows; the same seed gives the same rows
+	Bound      bool   // the lab ends with the process that brought it up, however that ends
 }
 
 // Lab is a running lab. It is also the content of DIR/lab.json.
@@ -44,6 +45,7 @@ type Lab struct {
 	Kolla      kollatree.Tree // where the deployment's files are, and its passwords
 
 	rootPassword secret.Secret
+	lifeline     *os.File // of a bound lab: its hosts end when this is closed
 }
 
 // Host is one machine of the lab: ssh answers on 127.0.0.1:Port.

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -278,6 +279,33 @@ func TestUpRefusesAndCleansUp(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(full, "precious")); err != nil {
 		t.Errorf("the refused directory: %v", err)
 	}
+}
+
+// A test's lab must not outlive the test, however that ends.
+func TestBoundLabEndsWithItsProcess(t *testing.T) {
+	if dir := os.Getenv("LAB_TEST_BOUND"); dir != "" {
+		if _, err := lab.Up(t.Context(), lab.Options{Dir: dir, Bound: true}, func(string) {}); err != nil {
+			t.Fatal(err)
+		}
+		if err := syscall.Kill(os.Getpid(), syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		select {}
+	}
+	dir := filepath.Join(t.TempDir(), "lab")
+	self := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestBoundLabEndsWithItsProcess$")
+	self.Env = append(os.Environ(), "LAB_TEST_BOUND="+dir)
+	if out, err := self.CombinedOutput(); err == nil || !strings.Contains(err.Error(), "killed") {
+		t.Fatalf("the process that brings the lab up: %v\n%s", err, out)
+	}
+	l, err := lab.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(l.Hosts) == 0 {
+		t.Fatal("the lab had no hosts")
+	}
+	gone(t, func() []string { return traces(t, dir, l.PortBase) })
 }
 
 // A lab that is interrupted while it comes up leaves no process, and its directory serves for the next one.

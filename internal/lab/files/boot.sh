@@ -1,6 +1,7 @@
 #!/bin/sh
 # First process of one lab host, in namespaces of its own: it lays the host's files over the machine's and runs sshd.
-# Usage: boot.sh HOSTDIR NAME; descriptor 3 is the lock on the lab's ports, held as long as this process lives.
+# Usage: boot.sh HOSTDIR NAME [bound]; descriptor 3 is the lock on the lab's ports, held as long as this process lives.
+# A bound host ends when descriptor 4 does, which the process that brought the lab up holds the other end of.
 set -eu
 dir=$1 name=$2
 
@@ -35,5 +36,10 @@ mkdir -p /run/sshd /run/lock
 mkdir -m 700 /run/root
 own /run/mysqld run-mysqld
 
+trap 'exit 0' TERM
+if [ "${3:-}" = bound ]; then
+    { read -r _ <&4 || kill -TERM 1; } 3>&- &
+    exec 4<&-
+fi
 /usr/sbin/sshd -D -e -f "$dir/sshd_config" </dev/null >>"$dir/sshd.log" 2>&1 3>&- &
-wait
+wait "$!"

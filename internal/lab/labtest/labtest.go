@@ -75,7 +75,7 @@ func Nodes(n int) func(*lab.Options) { return func(o *lab.Options) { o.Galera = 
 func Bulk(mib int) func(*lab.Options) { return func(o *lab.Options) { o.BulkMiB = mib } }
 
 func options(opts []func(*lab.Options)) lab.Options {
-	o := lab.Options{Galera: 3, Seed: 1}
+	o := lab.Options{Galera: 3, Seed: 1, Bound: true}
 	for _, set := range opts {
 		set(&o)
 	}
@@ -84,7 +84,9 @@ func options(opts []func(*lab.Options)) lab.Options {
 
 func up(t testing.TB, o lab.Options) *lab.Lab {
 	t.Helper()
-	dir, err := os.MkdirTemp(place(o), "holdfast-lab-")
+	parent := place(o)
+	sweep(parent)
+	dir, err := os.MkdirTemp(parent, prefix)
 	if err != nil {
 		t.Fatalf("create lab directory: %v", err)
 	}
@@ -98,6 +100,24 @@ func up(t testing.TB, o lab.Options) *lab.Lab {
 	return l
 }
 
+// prefix begins the name of every directory that a test's lab is in.
+const prefix = "holdfast-lab-"
+
+// sweep removes what labs of killed tests left in parent: their hosts ended with the tests. A lab that is only coming
+// up has hosts within seconds.
+func sweep(parent string) {
+	dirs, _ := filepath.Glob(filepath.Join(parent, prefix+"*", "lab.json"))
+	for _, file := range dirs {
+		info, err := os.Stat(file)
+		if err != nil || time.Since(info.ModTime()) < 2*time.Minute {
+			continue
+		}
+		if l, err := lab.Open(filepath.Dir(file)); err == nil && l.Options.Bound && len(l.Up()) == 0 {
+			_ = l.Down(context.Background()) // the next sweep tries again
+		}
+	}
+}
+
 // place prefers a file system in memory that has room for the datadirs: on it a lab comes up and goes down several
 // times faster.
 func place(o lab.Options) string {
@@ -105,10 +125,10 @@ func place(o lab.Options) string {
 	var fs unix.Statfs_t
 	need := uint64(2+4*o.BulkMiB/1024) << 30
 	if real, err := filepath.EvalSymlinks(memory); err != nil || real != memory {
-		return ""
+		return os.TempDir()
 	}
 	if unix.Statfs(memory, &fs) == nil && fs.Bavail*uint64(fs.Bsize) > need {
 		return memory
 	}
-	return ""
+	return os.TempDir()
 }
