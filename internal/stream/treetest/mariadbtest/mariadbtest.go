@@ -25,7 +25,7 @@ type Server struct {
 func Start(t testing.TB, options ...string) *Server {
 	t.Helper()
 	data := filepath.Join(tempDir(t), "data")
-	run(t, "mariadb-install-db", "--no-defaults", "--datadir="+data, "--user="+account(t), "--auth-root-authentication-method=normal", "--skip-test-db")
+	run(t, "mariadb-install-db", "--no-defaults", "--datadir="+data, "--user="+account(t), "--auth-root-authentication-method=normal", "--skip-test-db", "--innodb-use-native-aio=0")
 	return StartOn(t, data, options...)
 }
 
