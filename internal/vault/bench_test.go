@@ -66,8 +66,8 @@ func writeBench(b *testing.B, v *Vault, sources map[string]io.ReaderAt) {
 	}
 	wall, used := time.Since(start), cpuSeconds()-cpu
 	gb := float64(total) / 1e9
-	b.Logf("%.2f GB: wall %.2f s (seal %.2f s), %.0f MB/s, cpu %.2f s/GB, new %.1f MB, ratio %.2f, contents %d",
-		gb, wall.Seconds(), (wall - fed).Seconds(), 1000*gb/wall.Seconds(), used/gb, float64(res.NewBytes)/1e6, float64(total)/float64(res.NewBytes), res.NewContents)
+	b.Logf("%.2f GB: wall %.2f s (seal %.2f s), %.0f MB/s, cpu %.2f s/GB, new %.1f MB, ratio %.2f, contents %d, resident %s",
+		gb, wall.Seconds(), (wall - fed).Seconds(), 1000*gb/wall.Seconds(), used/gb, float64(res.NewBytes)/1e6, float64(total)/float64(res.NewBytes), res.NewContents, peak())
 }
 
 func benchSources(b *testing.B) map[string]io.ReaderAt {
@@ -92,6 +92,17 @@ func benchSources(b *testing.B) map[string]io.ReaderAt {
 		b.Fatal(err)
 	}
 	return sources
+}
+
+// peak returns the largest resident memory of this process so far.
+func peak() string {
+	status, _ := os.ReadFile("/proc/self/status")
+	for line := range strings.Lines(string(status)) {
+		if rest, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+			return strings.TrimSpace(rest)
+		}
+	}
+	return "unknown"
 }
 
 func cpuSeconds() float64 {

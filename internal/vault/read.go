@@ -13,8 +13,10 @@ import (
 	"github.com/kopia/kopia/snapshot"
 )
 
-// readAhead is how many bytes of pieces are fetched before they are asked for.
-const readAhead = 48 << 20
+const (
+	readAhead  = 48 << 20 // bytes of pieces fetched before they are asked for
+	sequential = 1 << 20  // bytes that Read reads in a row before it fetches ahead
+)
 
 // File is an open file of a point. Read and WriteTo fetch pieces ahead in parallel; ReadAt is safe for concurrent use,
 // the others are not.
@@ -25,6 +27,7 @@ type File struct {
 	entries []object.IndirectObjectEntry
 
 	pos   int64
+	run   int64    // bytes that Read has read since the last seek
 	ahead *fetcher // what Read reads from, or nil
 
 	mu   sync.Mutex
@@ -70,12 +73,24 @@ func (f *File) Read(p []byte) (int, error) {
 	if f.pos >= f.e.FileSize {
 		return 0, io.EOF
 	}
+	n, err := f.readOn(p)
+	f.pos += int64(n)
+	f.run += int64(n)
+	return n, err
+}
+
+func (f *File) readOn(p []byte) (int, error) {
+	if f.ahead == nil && f.run < sequential {
+		n, err := f.ReadAt(p, f.pos)
+		if n > 0 {
+			err = nil // the end is told by the next call, and damage again
+		}
+		return n, err
+	}
 	if f.ahead == nil {
 		f.ahead = f.fetch(f.pos)
 	}
-	n, err := f.ahead.read(p)
-	f.pos += int64(n)
-	return n, err
+	return f.ahead.read(p)
 }
 
 // WriteTo writes what is left of the file.
@@ -136,7 +151,7 @@ func (f *File) Seek(off int64, whence int) (int64, error) {
 	}
 	if off != f.pos {
 		f.stop()
-		f.pos = off
+		f.pos, f.run = off, 0
 	}
 	return off, nil
 }
@@ -230,7 +245,7 @@ func (f *File) fetch(off int64) *fetcher {
 	for _, e := range f.entries {
 		largest = max(largest, e.Length)
 	}
-	fe := &fetcher{cancel: cancel, left: len(f.entries) - first, queue: make(chan *fetched, max(2, readAhead/largest))}
+	fe := &fetcher{cancel: cancel, left: len(f.entries) - first, queue: make(chan *fetched, min(int64(len(f.entries)-first), max(2, readAhead/largest)))}
 	if first < len(f.entries) {
 		fe.skip = off - f.entries[first].Start
 	}

@@ -128,7 +128,7 @@ func TestReadEveryWay(t *testing.T) {
 	if got, err := io.ReadAll(struct{ io.Reader }{f}); err != nil || !bytes.Equal(got, data) {
 		t.Errorf("Read: %d bytes, %v", len(got), err)
 	}
-	for range 50 {
+	for range 20 {
 		off := rand.Int64N(int64(len(data)))
 		if _, err := f.Seek(off, io.SeekStart); err != nil {
 			t.Fatal(err)

@@ -35,8 +35,8 @@ type piece struct {
 	data []byte
 }
 
-// writers is the number of goroutines that write pieces: one more than cores, since each waits for the disk in turn.
-func writers() int { return max(2, runtime.GOMAXPROCS(0)) + 1 }
+// writers is the number of goroutines that write pieces: more than cores, since each waits for the disk in turn.
+func writers() int { return 2*runtime.GOMAXPROCS(0) + 4 }
 
 func (s *Session) startWriters() {
 	for range writers() {
