@@ -36,7 +36,7 @@ type piece struct {
 }
 
 // writers is the number of goroutines that write pieces: more than cores, since each waits for the disk in turn.
-func writers() int { return 2*runtime.GOMAXPROCS(0) + 4 }
+func writers() int { return 2*runtime.GOMAXPROCS(0) + 2 }
 
 func (s *Session) startWriters() {
 	for range writers() {
