@@ -24,7 +24,8 @@ type Engine struct {
 	Vault    *vault.Vault
 	Sources  []source.Source
 	Journal  Journal
-	Parallel int // how many components stream at once; default 4
+	Parallel int    // how many components stream at once; default 4
+	Only     string // capture only components whose name matches this pattern of path.Match; "" is all
 	Listen   event.Listener
 	Now      func() time.Time
 }
@@ -50,6 +51,9 @@ func (e *Engine) Run(ctx context.Context) (point.Point, error) {
 	}
 	defer leave()
 	jobs := r.plan(ctx)
+	if err := r.someMatch(jobs); err != nil {
+		return point.Point{}, err
+	}
 	if err := r.open(ctx); err != nil {
 		return point.Point{}, err
 	}
@@ -156,9 +160,26 @@ func (r *run) plan(ctx context.Context) []job {
 			r.fail(source.Task{Source: s.Name(), Name: "plan", Required: true}, errs[i])
 			continue
 		}
-		jobs = append(jobs, r.accept(s, plans[i])...)
+		jobs = append(jobs, r.accept(s, plans[i].Only(r.Only))...)
+	}
+	if r.Only != "" {
+		r.note("run", "only components like "+r.Only+" were asked for")
 	}
 	return jobs
+}
+
+// someMatch refuses a run whose pattern leaves nothing to do, which is a slip of the operator and no point. A component
+// that matches and cannot be captured is recorded already.
+func (r *run) someMatch(jobs []job) error {
+	if r.Only == "" || len(jobs) > 0 {
+		return nil
+	}
+	for _, c := range r.point.Components {
+		if c.Required {
+			return nil
+		}
+	}
+	return problem.New(problem.Usage, "holdfast backup --dry-run names the components", "no component is like %q", r.Only)
 }
 
 func (r *run) accept(s source.Source, p source.Plan) []job {

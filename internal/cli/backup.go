@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -23,6 +24,7 @@ import (
 type backupOptions struct {
 	parallel int
 	dryRun   bool
+	only     string
 }
 
 func newBackupCommand(a *app) *cobra.Command {
@@ -31,7 +33,9 @@ func newBackupCommand(a *app) *cobra.Command {
 		Use:   "backup [SOURCE...]",
 		Short: "take a recovery point",
 		Long: "Takes a recovery point of the named sources (" + strings.Join(sourceNames, ", ") + "), by default of all that are configured.\n" +
-			"The point is sealed last: a run that is cut off leaves none, and earlier points stay as they are.",
+			"The point is sealed last: a run that is cut off leaves none, and earlier points stay as they are.\n" +
+			"With --only the point holds some of the components and says which were left out: --only '*/physical' takes the\n" +
+			"databases' physical copies alone, --only 'ctl*' the configuration of hosts by name.",
 		Args:        cobra.ArbitraryArgs,
 		ValidArgs:   sourceNames,
 		Annotations: ends(problem.Partial, problem.Unreachable, problem.Busy),
@@ -39,10 +43,14 @@ func newBackupCommand(a *app) *cobra.Command {
 	}
 	c.Flags().IntVar(&o.parallel, "parallel", 4, "stream at most `N` components at once")
 	c.Flags().BoolVar(&o.dryRun, "dry-run", false, "only show what would be captured, from where, and why")
+	c.Flags().StringVar(&o.only, "only", "", "capture only the components whose name is like `PATTERN`, with * and ?")
 	return c
 }
 
 func (a *app) backup(ctx context.Context, names []string, o backupOptions) error {
+	if _, err := path.Match(o.only, ""); err != nil {
+		return problem.New(problem.Usage, "quote it as in --only '*/physical'", "pattern %q: %w", o.only, err)
+	}
 	return a.withVault(ctx, func(cfg *config.Config, v *vault.Vault) error {
 		cl, err := a.loadCloud(ctx, cfg)
 		if err != nil {
@@ -53,12 +61,12 @@ func (a *app) backup(ctx context.Context, names []string, o backupOptions) error
 			return err
 		}
 		if o.dryRun {
-			return a.planOnly(ctx, chosen)
+			return a.planOnly(ctx, chosen, o.only)
 		}
 		display := a.progress()
 		defer display.Close()
 		engine := backup.Engine{
-			Cloud: cfg.Cloud, Version: VersionText(), Vault: v, Sources: chosen, Parallel: o.parallel,
+			Cloud: cfg.Cloud, Version: VersionText(), Vault: v, Sources: chosen, Parallel: o.parallel, Only: o.only,
 			Journal: backup.Journal{Dir: filepath.Join(cfg.State, "runs")}, Listen: display.Listen, Now: a.env.Now,
 		}
 		p, err := engine.Run(ctx)
@@ -101,7 +109,7 @@ func verdict(p point.Point) error {
 }
 
 // planOnly tells the plans of the sources.
-func (a *app) planOnly(ctx context.Context, sources []source.Source) error {
+func (a *app) planOnly(ctx context.Context, sources []source.Source, only string) error {
 	plans := map[string]source.Plan{}
 	t := report.NewTable("COMPONENT", "KIND", "MODE", "FROM", "EXPECTED", "WHY").AlignRight("EXPECTED")
 	var notes []string
@@ -110,6 +118,7 @@ func (a *app) planOnly(ctx context.Context, sources []source.Source) error {
 		if err != nil {
 			return problem.Wrap(err, "plan", s.Name())
 		}
+		p = p.Only(only)
 		plans[s.Name()] = p
 		for _, task := range p.Tasks {
 			t.Row(s.Name()+" "+task.Name, string(task.Kind), string(task.Mode), task.Host, report.Size(task.Estimate), task.Reason)
