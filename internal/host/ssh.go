@@ -10,6 +10,10 @@ import (
 
 // SSH is a machine reached by the system's ssh, so that an operator's keys, jump hosts and known hosts just work. It
 // never asks anything: an unknown host key or a passphrase is an error.
+//
+// Every command has a connection of its own (0.2 s of processor time at either end, a tenth of it through a shared
+// one): streams to one host then run on several cores, nothing outlives this program, and one cut is one failure.
+// AES-GCM is preferred, because it costs half as much as the default cipher where the processor has AES.
 type SSH struct {
 	Name    string   // for messages and manifests, as the inventory says it
 	Addr    string   // host name or address, IPv6 without brackets; "" for Name
@@ -31,7 +35,8 @@ func (s SSH) Start(ctx context.Context, c Cmd) (*Process, error) { return start(
 func (s SSH) command(args []string) ([]string, error) {
 	argv := []string{"ssh", "-T", "-o", "BatchMode=yes"}
 	argv = append(argv, s.Args...)
-	for _, o := range []string{"ConnectTimeout=10", "ServerAliveInterval=15", "ServerAliveCountMax=3", "ForwardX11=no", "ForwardAgent=no"} {
+	for _, o := range []string{"Ciphers=^aes256-gcm@openssh.com,aes128-gcm@openssh.com", "ConnectTimeout=10", "ServerAliveInterval=15", "ServerAliveCountMax=3",
+		"ForwardX11=no", "ForwardAgent=no"} {
 		argv = append(argv, "-o", o)
 	}
 	if s.Port != 0 {
