@@ -117,7 +117,6 @@ func TestReadEveryWay(t *testing.T) {
 	data := pages(11<<20+5000, 8)
 	s := begin(t, v, "p", "rbd")
 	put(t, s.Tree("pool"), "image.raw", stream.Pages, data)
-	put(t, s.Tree("pool"), "small", stream.Plain, []byte("tiny"))
 	seal(t, s)
 	sealPoint(t, v, "p", good("rbd", "pool"))
 	fsys, err := v.FS(t.Context(), "p", "rbd")
@@ -148,7 +147,20 @@ func TestReadEveryWay(t *testing.T) {
 	if _, err := io.Copy(&out, f); err != nil || !bytes.Equal(out.Bytes(), data[1<<20:]) {
 		t.Errorf("WriteTo: %d bytes, %v", out.Len(), err)
 	}
-	if err := fstest.TestFS(fsys, "pool/image.raw", "pool/small", manifestName); err != nil {
+}
+
+func TestFSConforms(t *testing.T) {
+	v := newVault(t)
+	s := begin(t, v, "p", "kolla")
+	put(t, s.Tree("ctl1/etc"), "globals.yml", stream.Plain, []byte("kolla_base_distro: debian\n"))
+	put(t, s.Tree("ctl1/etc"), "two.ibd", stream.Pages, pages(3*pagePiece/2, 1)) // two pieces
+	seal(t, s)
+	sealPoint(t, v, "p", good("kolla", "ctl1"))
+	fsys, err := v.FS(t.Context(), "p", "kolla")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := fstest.TestFS(fsys, "ctl1/etc/globals.yml", "ctl1/etc/two.ibd", manifestName); err != nil {
 		t.Error(err)
 	}
 }

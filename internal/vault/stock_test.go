@@ -68,6 +68,9 @@ func TestStockKopia(t *testing.T) {
 	target := filepath.Join(t.TempDir(), "restored")
 	k.run("snapshot", "restore", res.ID, target)
 	compareDisk(t, filepath.Join(target, "mariadb/shard0/physical"), files)
+	part := filepath.Join(t.TempDir(), "part")
+	k.run("snapshot", "restore", res.ID+"/mariadb/shard0/physical/db", part)
+	compareMeta(t, filepath.Join(part, "table.ibd"), 0o640)
 }
 
 // stockTree fills a tree with what is hard to restore.
