@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 //go:embed files/container-start files/container-stop
@@ -30,7 +31,7 @@ func (l *Lab) contain(ctx context.Context, n Node) error {
 	if _, err := l.docker(ctx, n.Host, append(create, imageName, "kolla_start")...); err != nil {
 		return err
 	}
-	if err := moveDatadir(filepath.Join(l.HostDir(n.Host), "var-lib-mysql"), l.volume(n.Host, "mariadb")); err != nil {
+	if err := moveDatadir(filepath.Join(l.HostDir(n.Host), "var-lib-mysql/data"), l.volume(n.Host, "mariadb")); err != nil {
 		return fmt.Errorf("move datadir into its volume: %w", err)
 	}
 	return l.replaceControl(n.Host)
@@ -68,12 +69,31 @@ func (l *Lab) replaceControl(host string) error {
 		}
 	}
 	galera := l.path("hosts", host, "etc/kolla/mariadb/galera.cnf")
+	if err := setDatadir(galera); err != nil {
+		return err
+	}
 	for _, give := range []string{filepath.Dir(galera), galera} {
 		if err := os.Chown(give, 0, kollaMySQL); err != nil {
 			return fmt.Errorf("give configuration to mysql: %w", err)
 		}
 	}
 	return os.Remove(l.path("hosts", host, "etc/mysql/my.cnf"))
+}
+
+// setDatadir makes galera.cnf name the volume itself, which is Kolla's datadir; on a bare host it is a directory below.
+func setDatadir(galera string) error {
+	const bare, contained = "datadir = /var/lib/mysql/data\n", "datadir = /var/lib/mysql/\n"
+	text, err := os.ReadFile(galera)
+	if err != nil {
+		return fmt.Errorf("read galera.cnf: %w", err)
+	}
+	if !strings.Contains(string(text), bare) {
+		return fmt.Errorf("%s does not name the datadir", galera)
+	}
+	if err := os.WriteFile(galera, []byte(strings.Replace(string(text), bare, contained, 1)), 0o660); err != nil {
+		return fmt.Errorf("write galera.cnf: %w", err)
+	}
+	return nil
 }
 
 // volume is where the content of a docker volume of a host lies on this machine.
@@ -86,7 +106,7 @@ func (l *Lab) Datadir(name string) string {
 	if l.Options.Containers {
 		return l.volume(name, "mariadb")
 	}
-	return filepath.Join(l.HostDir(name), "var-lib-mysql")
+	return filepath.Join(l.HostDir(name), "var-lib-mysql/data")
 }
 
 // logFile is where mariadbd on host name writes its log: into a volume, once it runs in a container.

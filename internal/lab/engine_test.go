@@ -54,7 +54,7 @@ func checkLayout(t *testing.T, l *lab.Lab) {
 		"docker volume ls -q | grep -E '^(mariadb|mariadb_backup|kolla_logs)$'":                                               "kolla_logs\nmariadb\nmariadb_backup",
 		"cmp /etc/kolla/mariadb/galera.cnf <(docker exec mariadb cat /etc/mysql/my.cnf) && echo same":                         "same",
 		"docker logs mariadb 2>/dev/null | grep -o 'stand-in for kolla_start' | head -1":                                      "stand-in for kolla_start",
-		"ls /var/lib/mysql/data /etc/mysql/my.cnf 2>/dev/null":                                                                     "/var/lib/mysql/data:",
+		"ls /var/lib/mysql/data /etc/mysql/my.cnf 2>/dev/null":                                                                "/var/lib/mysql/data:",
 	} {
 		if got := ssh(t, l, "ctl1", command+"; true"); got != want {
 			t.Errorf("%s\n got %q\nwant %q", command, got, want)

@@ -20,7 +20,7 @@ var holdfastConfig string
 
 // hostDirs are the directories that every host has for its own, below its HostDir.
 var hostDirs = []string{
-	"mnt", "etc/kolla/lab", "etc/mysql", "var-lib-mysql", "var-lib-docker", "var-log-kolla/mariadb", "run-mysqld/tmp",
+	"mnt", "etc/kolla/lab", "etc/mysql", "var-lib-mysql/data", "var-lib-docker", "var-log-kolla/mariadb", "run-mysqld/tmp",
 }
 
 // writeFiles writes everything that the hosts need before they start.

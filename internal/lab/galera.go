@@ -38,7 +38,7 @@ var noSync = []string{"--innodb-flush-method=nosync", "--debug-no-sync"}
 
 // install makes an empty datadir whose root has no password yet.
 func (l *Lab) install(ctx context.Context, n Node) error {
-	_, err := l.Run(ctx, n.Host, "mariadb-install-db", "--no-defaults", "--datadir=/var/lib/mysql", "--user=mysql",
+	_, err := l.Run(ctx, n.Host, "mariadb-install-db", "--no-defaults", "--datadir=/var/lib/mysql/data", "--user=mysql",
 		"--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve", noSync[0], noSync[1])
 	return err
 }
@@ -96,14 +96,14 @@ func (l *Lab) awaitSocket(ctx context.Context, n Node) error {
 // view of a cluster that lost its power with all of them in it: nodes that find each other with such a view and at the
 // same position go on as that cluster, and none needs a state transfer.
 func (l *Lab) clone(ctx context.Context, s Shard) error {
-	first := filepath.Join(l.HostDir(s.Nodes[0].Host), "var-lib-mysql")
+	first := filepath.Join(l.HostDir(s.Nodes[0].Host), "var-lib-mysql/data")
 	for _, derived := range []string{"galera.cache", "gvwstate.dat"} {
 		if err := os.RemoveAll(filepath.Join(first, derived)); err != nil {
 			return fmt.Errorf("clear datadir: %w", err)
 		}
 	}
 	for _, n := range s.Nodes[1:] {
-		if _, err := l.Run(ctx, n.Host, "cp", "-a", "--sparse=always", first+"/.", "/var/lib/mysql/"); err != nil {
+		if _, err := l.Run(ctx, n.Host, "cp", "-a", "--sparse=always", first+"/.", "/var/lib/mysql/data/"); err != nil {
 			return fmt.Errorf("copy datadir to %s: %w", n.Host, err)
 		}
 	}
@@ -124,7 +124,7 @@ func (l *Lab) writeViews(s Shard) error {
 	}
 	for i, n := range s.Nodes {
 		view := fmt.Sprintf("my_uuid: %s\n#vwbeg\nview_id: 3 %s 1\nbootstrap: 0\n%s#vwend\n", ids[i], ids[0], members.String())
-		name := filepath.Join("hosts", n.Host, "var-lib-mysql/gvwstate.dat")
+		name := filepath.Join("hosts", n.Host, "var-lib-mysql/data/gvwstate.dat")
 		if err := l.put(name, 0o660, view); err != nil {
 			return err
 		}

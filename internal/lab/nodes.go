@@ -55,7 +55,7 @@ func (l *Lab) writeNode(n Node) error {
 	if err != nil {
 		return err
 	}
-	for _, d := range []string{"var-lib-mysql", "var-log-kolla/mariadb", "run-mysqld", "run-mysqld/tmp"} {
+	for _, d := range []string{"var-lib-mysql", "var-lib-mysql/data", "var-log-kolla/mariadb", "run-mysqld", "run-mysqld/tmp"} {
 		if err := os.Chown(filepath.Join(l.HostDir(n.Host), d), uid, gid); err != nil {
 			return err
 		}
