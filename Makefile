@@ -4,18 +4,20 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
-GOFLAGS := -trimpath
+# One set of flags for builds and tests, so that they share what is compiled.
+export GOFLAGS := -trimpath
+export CGO_ENABLED := 0
 LDFLAGS := -s -w -X holdfast/internal/cli.version=$(VERSION)
 # The lab makes namespaces and runs servers under their own users, so it needs root.
-SUDO := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=PATH,HOME,GOCACHE,GOMODCACHE,GOFLAGS,CI)
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=PATH,HOME,GOCACHE,GOMODCACHE,GOFLAGS,CGO_ENABLED,CI)
 DEMO := $(CURDIR)/.demo
 TEST_TIMEOUT := 45m
 
 .PHONY: build deps demo demo-down test bench soak lint fmt schema clean
 
 build:
-	CGO_ENABLED=0 go build $(GOFLAGS) -ldflags '$(LDFLAGS)' -o bin/holdfast ./cmd/holdfast
-	CGO_ENABLED=0 go build $(GOFLAGS) -ldflags '$(LDFLAGS)' -o bin/lab ./cmd/lab
+	go build -ldflags '$(LDFLAGS)' -o bin/holdfast ./cmd/holdfast
+	go build -ldflags '$(LDFLAGS)' -o bin/lab ./cmd/lab
 
 deps: build
 	$(SUDO) bin/lab deps --install

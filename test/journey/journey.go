@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -20,14 +19,19 @@ import (
 )
 
 var build = sync.OnceValues(func() (string, error) {
-	_, self, _, _ := runtime.Caller(0)
-	root := filepath.Join(filepath.Dir(self), "..", "..")
+	if binary := os.Getenv("HOLDFAST_BINARY"); binary != "" { // an installed command instead of this tree's
+		return binary, nil
+	}
+	root, err := moduleRoot()
+	if err != nil {
+		return "", err
+	}
 	dir, err := os.MkdirTemp("", "holdfast-bin-")
 	if err != nil {
 		return "", err
 	}
 	binary := filepath.Join(dir, "holdfast")
-	cmd := exec.Command("go", "build", "-trimpath", "-o", binary, "./cmd/holdfast")
+	cmd := exec.Command("go", "build", "-o", binary, "./cmd/holdfast")
 	cmd.Dir = root
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -35,6 +39,21 @@ var build = sync.OnceValues(func() (string, error) {
 	}
 	return binary, nil
 })
+
+// moduleRoot is the directory of go.mod above the test's own.
+func moduleRoot() (string, error) {
+	dir, err := os.Getwd()
+	for err == nil {
+		if _, serr := os.Stat(filepath.Join(dir, "go.mod")); serr == nil {
+			return dir, nil
+		}
+		if dir == filepath.Dir(dir) {
+			return "", fmt.Errorf("no go.mod above the test")
+		}
+		dir = filepath.Dir(dir)
+	}
+	return "", err
+}
 
 // Binary returns the path of the command, built once for all tests of the process.
 func Binary(t testing.TB) string {
