@@ -82,7 +82,8 @@ func (k Kolla) recover(ctx context.Context, n Node) error {
 	if k.Old {
 		action = "mariadb_recovery"
 	}
-	args := append(append([]string{}, k.Ansible...), action)
+	// Ansible refuses a locale without UTF-8.
+	args := append(append([]string{"env", "LC_ALL=C.UTF-8"}, k.Ansible...), action)
 	for _, inv := range k.Inventory {
 		args = append(args, "-i", inv)
 	}

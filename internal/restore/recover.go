@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 	"strings"
 	"time"
 
@@ -213,16 +214,21 @@ func (k *Cluster) join(ctx context.Context, n ClusterNode) error {
 	return err
 }
 
-// await polls a node until it is a synced member of a primary component.
+// await polls a node until it is a synced member of a primary component, or until no server runs there any more.
 func (k *Cluster) await(ctx context.Context, n ClusterNode) (mariadb.Status, error) {
 	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
 	defer cancel()
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
-	for {
+	for silent := 0; ; {
 		s, err := k.status(ctx, n)
 		if err == nil && (s.Synced && s.Primary || !s.Galera) {
 			return s, nil
+		}
+		if err == nil || k.runs(ctx, n) {
+			silent = 0
+		} else if silent++; silent >= deadAfter {
+			return s, problem.New(problem.Failed, "read the server's error log on "+n.Name, "the server on %s ended before it was Synced: %w", n.Name, err)
 		}
 		select {
 		case <-ctx.Done():
@@ -230,6 +236,20 @@ func (k *Cluster) await(ctx context.Context, n ClusterNode) (mariadb.Status, err
 		case <-tick.C:
 		}
 	}
+}
+
+// deadAfter is how many looks in a row must find no server before it counts as ended: an engine restarts a container
+// that ends, and a stopped server may be started a moment later.
+const deadAfter = 15
+
+// runs reports whether a server works in the node's datadir: its working directory is there, whatever namespaces it is
+// in.
+func (k *Cluster) runs(ctx context.Context, n ClusterNode) bool {
+	const script = `want=$(stat -Lc %d:%i "$1")
+for p in /proc/[0-9]*; do [ "$(stat -Lc %d:%i "$p/cwd" 2>/dev/null)" = "$want" ] && exit 0; done
+exit 1`
+	i := slices.IndexFunc(k.o.Nodes, func(have ClusterNode) bool { return have.Name == n.Name })
+	return sh(ctx, n.Machine, script, k.places[i].datadir) == nil
 }
 
 // check asserts what a restored cluster must be: all nodes in one primary component, synced.
