@@ -29,7 +29,7 @@ type Check struct {
 func (s *Source) Check(ctx context.Context) []Check {
 	var all []Check
 	for _, shard := range s.opt.Shards {
-		seen := observe(ctx, shard)
+		seen := s.observe(ctx, shard)
 		for _, o := range seen {
 			c := checker{node: o.Name}
 			s.checkNode(ctx, &c, o)
@@ -60,7 +60,7 @@ func (s *Source) checkNode(ctx context.Context, c *checker, o observation) {
 		return
 	}
 	c.add("server", OK, "", "%s at %s", o.facts.get("version"), o.sess.addr)
-	c.tools(o)
+	c.tools(ctx, o)
 	c.galera(ctx, o)
 	c.logs(o.facts)
 	c.privileges(ctx, o.sess, s.opt.Desync && o.facts.galera())
@@ -86,7 +86,7 @@ func (s *Source) checkChoice(shard Shard, seen []observation) []Check {
 var number = regexp.MustCompile(`(\d+)\.(\d+)\.(\d+)-MariaDB`)
 
 // tools checks that they are there, and that mariadb-backup is of the server's version: it reads the server's files.
-func (c *checker) tools(o observation) {
+func (c *checker) tools(ctx context.Context, o observation) {
 	if o.sess.tools.dump == "" {
 		c.add("mariadb-dump", Fail, "install the MariaDB client tools there", "not found")
 	}
@@ -94,7 +94,7 @@ func (c *checker) tools(o observation) {
 		c.add("mariadb-backup", Fail, "install mariadb-backup of the server's version there", "not found")
 		return
 	}
-	said := o.sess.tools.versions["backup"]
+	said := o.sess.version(ctx, o.sess.tools.backup)
 	tool, server := number.FindStringSubmatch(said), number.FindStringSubmatch(o.facts.get("version"))
 	switch {
 	case tool == nil || server == nil:

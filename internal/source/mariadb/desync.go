@@ -23,17 +23,17 @@ const holdScript = `
 cat | setsid sh -c '
 	sql() { "$@" 2>&1; }
 	mark=/tmp/holdfast-desync
-	state=$(sql "$@" --execute="SELECT IF(@@GLOBAL.wsrep_desync, 1, 0)") || { echo "$state" >&2; exit 1; }
+	refuse() { code=$1; shift; echo "$*" >&2; echo none; exit "$code"; }
+	state=$(sql "$@" --execute="SELECT IF(@@GLOBAL.wsrep_desync, 1, 0)") || refuse 1 "$state"
 	stale=
 	for m in "$mark".*; do
 		if [ -d "$m" ] && [ ! -d "/proc/${m##*.}" ]; then rmdir "$m" && stale=yes; fi
 	done
-	if [ "$state" = 1 ] && [ -z "$stale" ]; then exit 3; fi
+	if [ "$state" = 1 ] && [ -z "$stale" ]; then refuse 3 "set already"; fi
 	mkdir "$mark.$$"
 	if ! said=$(sql "$@" --execute="SET GLOBAL wsrep_desync=ON"); then
 		rmdir "$mark.$$"
-		echo "$said" >&2
-		exit 1
+		refuse 1 "$said"
 	fi
 	echo held
 	cat >/dev/null
@@ -113,7 +113,7 @@ func hold(ctx context.Context, sess *session) (*holder, error) {
 	late := time.AfterFunc(desyncTimeout, h.stop)
 	defer late.Stop()
 	answer := make([]byte, len("held\n"))
-	if _, err := io.ReadFull(p.Stdout(), answer); err != nil || !strings.HasPrefix(string(answer), "held") {
+	if _, err := io.ReadFull(p.Stdout(), answer); err != nil || string(answer) != "held\n" {
 		w.Close()
 		return h, h.refused(p.Wait())
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"regexp"
-	"strings"
 
 	"holdfast/internal/host"
 	"holdfast/internal/problem"
@@ -32,6 +31,7 @@ var remedies = []struct {
 	{regexp.MustCompile(`(?i)too many open files|errno: 24`),
 		"raise the limit of open files of the node's container or service above its number of tables, or set open-files-limit for [mariadb-backup]"},
 	{regexp.MustCompile(`(?i)no space left|errno: 28`), "make room on the node: mariadb-backup could not write there"},
+	{regexp.MustCompile(`killed by signal`), "somebody, or the kernel for want of memory, killed it: look at the node's kernel log, then take the backup again"},
 	{regexp.MustCompile(`(?i)unknown (option|variable)`), "an option file on the node holds an option that this version of the tool does not know: remove it there"},
 	{regexp.MustCompile(`(?i)certificate|\bssl\b|\btls\b`), "check the server's certificate and the client's ssl options in the node's option files"},
 }
@@ -42,12 +42,15 @@ type said struct {
 	words string
 }
 
-// Error gives the failure and, unless it says so already, the command's words.
+// Error gives the command's words in the place of the last line of its stderr, which seldom tells most.
 func (s said) Error() string {
-	if s.words == "" || strings.Contains(s.error.Error(), s.words) {
+	var exit *host.ExitError
+	if !errors.As(s.error, &exit) {
 		return s.error.Error()
 	}
-	return s.error.Error() + "; it said: " + s.words
+	bare := *exit
+	bare.Stderr = s.words
+	return bare.Error()
 }
 
 // Unwrap returns the failure alone.

@@ -80,13 +80,13 @@ func parseFacts(rows [][]string) facts {
 }
 
 // observe looks at every node of a shard at once.
-func observe(ctx context.Context, shard Shard) []observation {
+func (s *Source) observe(ctx context.Context, shard Shard) []observation {
 	seen := make([]observation, len(shard.Nodes))
 	var wg sync.WaitGroup
 	for i, n := range shard.Nodes {
 		wg.Go(func() {
 			seen[i] = observation{Node: n}
-			seen[i].sess, seen[i].err = open(ctx, shard, n)
+			seen[i].sess, seen[i].err = s.session(ctx, shard, n)
 			if seen[i].err == nil {
 				seen[i].facts, seen[i].err = look(ctx, seen[i].sess, len(shard.Nodes) > 1)
 			}

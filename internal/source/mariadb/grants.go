@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"holdfast/internal/problem"
 )
 
 // Privileges that the tools need on *.*, found by leaving each out.
@@ -41,21 +43,50 @@ func grantSQL(privileges []string, user string) string {
 	return fmt.Sprintf("GRANT %s ON *.* TO %s;", strings.Join(privileges, ", "), user)
 }
 
+const grantsSQL = "SELECT CURRENT_USER(); SHOW GRANTS"
+
 // privileges reads the user's own privileges on *.*, and who the server takes it for, as 'name'@'host'.
 func (s *session) privileges(ctx context.Context) (have []string, who string, err error) {
-	rows, err := s.query(ctx, "SELECT CURRENT_USER(); SHOW GRANTS")
+	rows, err := s.query(ctx, grantsSQL)
 	if err != nil {
 		return nil, "", err
 	}
-	for i, r := range rows {
-		if i == 0 {
-			name, at, _ := strings.Cut(r[0], "@")
-			who = fmt.Sprintf("'%s'@'%s'", name, at)
-			continue
-		}
-		have = append(have, parseGrant(r[0])...)
-	}
+	have, who = parseGrants(rows)
 	return have, who, nil
+}
+
+// parseGrants reads the rows of grantsSQL among others: they alone have one column.
+func parseGrants(rows [][]string) (have []string, who string) {
+	for _, r := range rows {
+		switch {
+		case len(r) != 1:
+		case strings.HasPrefix(r[0], "GRANT "):
+			have = append(have, parseGrant(r[0])...)
+		default:
+			at := strings.LastIndexByte(r[0], '@')
+			who = fmt.Sprintf("'%s'@'%s'", r[0][:max(at, 0)], r[0][at+1:])
+		}
+	}
+	return have, who
+}
+
+// entitled looks at a server and refuses when the user lacks a privilege that the tool needs: mariadb-backup finds out
+// late, after it has copied all, and mariadb-dump never does: it leaves out what it may not see and ends well.
+func (s *session) entitled(ctx context.Context, tool string) (facts, error) {
+	rows, err := s.query(ctx, factsSQL+"; "+grantsSQL)
+	if err != nil {
+		return facts{}, err
+	}
+	want := physicalPrivileges
+	if tool == toolDump {
+		want = logicalPrivileges
+	}
+	have, who := parseGrants(rows)
+	if lack := missing(have, want); len(lack) > 0 {
+		return facts{}, problem.New(problem.Failed, "run as an administrator: "+grantSQL(lack, who),
+			"%s lacks the privileges %s for %s", who, strings.Join(lack, ", "), tool)
+	}
+	return parseFacts(rows), nil
 }
 
 // parseGrant returns the privileges on *.* that a line of SHOW GRANTS gives.

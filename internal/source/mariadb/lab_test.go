@@ -22,6 +22,9 @@ import (
 
 func TestMain(m *testing.M) { labtest.Main(m) }
 
+// cluster is a lab with three Galera nodes that all tests share.
+func cluster(t testing.TB) *lab.Lab { return labtest.Shared(t) }
+
 func limit(t testing.TB, d time.Duration) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), d)
@@ -76,7 +79,7 @@ func shardOf(t testing.TB, l *lab.Lab) Shard {
 // planned plans a backup and returns the task of that name.
 func planned(t testing.TB, s *Source, name string) source.Task {
 	t.Helper()
-	plan := must[source.Plan](t)(s.Plan(limit(t, time.Minute)))
+	plan := must[source.Plan](t)(s.Plan(limit(t, 3*time.Minute)))
 	for _, task := range plan.Tasks {
 		if task.Name == name {
 			return task
@@ -100,7 +103,7 @@ func captured(t testing.TB, s *Source, name string) (string, source.Outcome) {
 func capture(t testing.TB, s *Source, task source.Task, dir string) (source.Outcome, error) {
 	t.Helper()
 	tree := must[*treetest.Dir](t)(treetest.NewDir(dir))
-	return s.Capture(limit(t, 3*time.Minute), task, sinkOf(t, tree))
+	return s.Capture(limit(t, 5*time.Minute), task, sinkOf(t, tree))
 }
 
 func sinkOf(t testing.TB, tree *treetest.Dir) source.Sink {
@@ -215,7 +218,7 @@ func checksums(t testing.TB, ask func(string) string) map[string]string {
 func asker(t testing.TB, l *lab.Lab, node string) func(string) string {
 	return func(sql string) string {
 		t.Helper()
-		return must[string](t)(l.SQL(limit(t, time.Minute), node, sql))
+		return must[string](t)(l.SQL(limit(t, 3*time.Minute), node, sql))
 	}
 }
 

@@ -84,7 +84,6 @@ func (d *logical) run(ctx context.Context) (source.Outcome, error) {
 
 // describe adds to id what the dump holds. The write set of its moment lies between those seen around it.
 func (d *logical) describe(id map[string]any, after facts, sum sqldump.Summary) {
-	id["dump_tool"] = d.tools.versions["dump"]
 	if sum.BinlogFile != "" {
 		id["gtid"] = sum.GTID
 		id["binlog"] = map[string]any{"file": sum.BinlogFile, "pos": sum.BinlogPos}

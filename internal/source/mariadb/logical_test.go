@@ -9,7 +9,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"holdfast/internal/lab/labtest"
 	"holdfast/internal/point"
 	"holdfast/internal/stream/sqldump"
 )
@@ -31,7 +30,7 @@ func tableFacts(t testing.TB, dir string) map[string]sqldump.Table {
 }
 
 func TestLogicalCopyHoldsEveryTableAndTheAccounts(t *testing.T) {
-	l := labtest.Shared(t)
+	l := cluster(t)
 	s := New(Options{Shards: []Shard{shardOf(t, l)}})
 	dir, out := captured(t, s, "shard0/logical")
 	t.Logf("identity: %v\nproof: %v\nnotes: %v", out.Identity, out.Proof, out.Notes)
@@ -53,7 +52,7 @@ func TestLogicalCopyHoldsEveryTableAndTheAccounts(t *testing.T) {
 }
 
 func TestLogicalCopyLoadsBackEqual(t *testing.T) {
-	l := labtest.Shared(t)
+	l := cluster(t)
 	s := New(Options{Shards: []Shard{shardOf(t, l)}})
 	task := planned(t, s, "shard0/logical")
 	want := checksums(t, asker(t, l, task.Host))

@@ -10,6 +10,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"holdfast/internal/host"
@@ -62,7 +63,12 @@ type Options struct {
 type clock = func() time.Time
 
 // Source captures the shards of a cloud.
-type Source struct{ opt Options }
+type Source struct {
+	opt Options
+
+	mu       sync.Mutex
+	sessions map[string]*session // by shard and node, so that each node is surveyed once
+}
 
 var _ source.Source = (*Source)(nil)
 
@@ -77,7 +83,7 @@ func New(o Options) *Source {
 	if o.Previous == nil {
 		o.Previous = func(context.Context, string) string { return "" }
 	}
-	return &Source{opt: o}
+	return &Source{opt: o, sessions: map[string]*session{}}
 }
 
 // Name returns SourceName.
@@ -92,7 +98,7 @@ func (s *Source) Capture(ctx context.Context, t source.Task, sink source.Sink) (
 	if strings.HasPrefix(t.Name, imagePrefix) {
 		return s.captureImage(ctx, node, t, sink)
 	}
-	sess, err := open(ctx, shard, node)
+	sess, err := s.session(ctx, shard, node)
 	if err != nil {
 		return source.Outcome{}, err
 	}

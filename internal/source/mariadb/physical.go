@@ -116,7 +116,7 @@ func (b *physical) prove(sum mbstream.Summary) (source.Outcome, error) {
 	}
 	out := source.Outcome{State: point.Good, Identity: b.facts.identity(b.node), At: m.info.End}
 	m.describe(out.Identity)
-	out.Identity["backup_tool"] = b.tools.versions["backup"]
+	out.Identity["backup_tool"] = m.info.ToolName + " " + m.info.ToolVersion
 	out.Identity["uid"], out.Identity["gid"] = b.place.uid, b.place.gid
 	if b.image.ID != "" {
 		out.Identity["image_id"], out.Identity["image"], out.Identity["image_component"] = b.image.ID, b.image.Name, b.image.Component()

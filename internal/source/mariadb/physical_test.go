@@ -5,7 +5,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"holdfast/internal/lab/labtest"
 	"holdfast/internal/point"
 )
 
@@ -17,7 +16,7 @@ func prepared(t testing.TB, dir string) string {
 }
 
 func TestPhysicalCopyHoldsEveryRow(t *testing.T) {
-	l := labtest.Shared(t)
+	l := cluster(t)
 	s := New(Options{Shards: []Shard{shardOf(t, l)}})
 	task := planned(t, s, "shard0/physical")
 	want := checksums(t, asker(t, l, task.Host))

@@ -3,7 +3,9 @@ package mariadb
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
+	"sync"
 
 	"holdfast/internal/point"
 	"holdfast/internal/problem"
@@ -26,7 +28,7 @@ const (
 func (s *Source) Plan(ctx context.Context) (source.Plan, error) {
 	var plan source.Plan
 	for _, shard := range s.opt.Shards {
-		seen := observe(ctx, shard)
+		seen := s.observe(ctx, shard)
 		if err := ctx.Err(); err != nil {
 			return plan, err
 		}
@@ -83,17 +85,21 @@ func (r ranking) second() choice {
 	return r.order[0]
 }
 
-// estimate guesses what will be read: the data files, and the dump as a share of the rows' size. Both are only for
-// progress, so that a failure counts as unknown.
+// estimate guesses what will be read: the data files, and the rows' size for the dump. Both are only for progress, so
+// that a failure counts as unknown.
 func estimate(ctx context.Context, o observation) (physical, logical int64) {
-	if p, err := o.sess.place(ctx, o.facts.get("datadir")); err == nil {
-		physical = p.size
-	}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if p, err := o.sess.place(ctx, o.facts.get("datadir")); err == nil {
+			physical = p.size
+		}
+	})
 	rows, err := o.sess.query(ctx, "SELECT CAST(COALESCE(SUM(DATA_LENGTH),0) AS UNSIGNED) FROM information_schema.TABLES "+
 		"WHERE TABLE_SCHEMA NOT IN ('information_schema','performance_schema','sys')")
 	if err == nil && len(rows) == 1 {
-		fmt.Sscan(rows[0][0], &logical)
+		logical, _ = strconv.ParseInt(rows[0][0], 10, 64)
 	}
+	wg.Wait()
 	return physical, logical
 }
 
@@ -110,7 +116,7 @@ func (s *session) ready(ctx context.Context, tool string) (facts, place, error) 
 		return facts{}, place{}, problem.New(problem.Failed, "install "+tool+" of the server's version there",
 			"%s has no %s", s.node.Host, tool)
 	}
-	f, err := look(ctx, s, false)
+	f, err := s.entitled(ctx, tool)
 	if err != nil {
 		return f, place{}, explain(err, "look at", s.node.Name)
 	}

@@ -23,8 +23,7 @@ type address struct {
 // tools are the names under which a node has the tools. Old releases know only the mysql names.
 type tools struct {
 	client, dump, backup string // "" when absent
-	versions             map[string]string
-	skipVerify           bool   // the client verifies certificates unless told not to
+	skipVerify           bool   // the client verifies certificates unless told not to; only looked at where it matters
 	ca                   string // certificate authority of Kolla's backend TLS, "" when there is none
 }
 
@@ -33,17 +32,12 @@ const surveyScript = `
 tool() {
 	name=$1; shift
 	for t in "$@"; do
-		if command -v "$t" >/dev/null 2>&1; then
-			echo "$name=$t"; echo "$name-version=$("$t" --no-defaults --version 2>&1 | head -n 1)"; return
-		fi
+		if command -v "$t" >/dev/null 2>&1; then echo "$name=$t"; return; fi
 	done
 }
 tool client mariadb mysql
 tool dump mariadb-dump mysqldump
 tool backup mariadb-backup mariabackup
-c=$(command -v mariadb || command -v mysql)
-if [ -n "$c" ] && "$c" --no-defaults --help 2>/dev/null | grep -q '^ssl-verify-server-cert *TRUE'; then echo skip-verify=1; fi
-[ -r /etc/mariadb/certs/root.crt ] && echo ca=/etc/mariadb/certs/root.crt
 d=$(command -v my_print_defaults || echo /usr/bin/my_print_defaults)
 options=$("$d" mysqld server mariadb mariadbd 2>/dev/null)
 socket=
@@ -54,9 +48,11 @@ for o in $options; do
 	esac
 done
 for s in "$socket" /run/mysqld/mysqld.sock /var/run/mysqld/mysqld.sock /var/lib/mysql/mysql.sock /var/lib/mysql/mariadb.sock; do
-	if [ -n "$s" ] && [ -S "$s" ]; then echo "socket=$s"; break; fi
+	if [ -n "$s" ] && [ -S "$s" ]; then echo "socket=$s"; exit 0; fi
 done
-true
+if [ -r /etc/mariadb/certs/root.crt ]; then echo ca=/etc/mariadb/certs/root.crt; fi
+c=$(command -v mariadb || command -v mysql) || exit 0
+if "$c" --no-defaults --help 2>/dev/null | grep -q '^ssl-verify-server-cert *TRUE'; then echo skip-verify=1; fi
 `
 
 // survey asks a node for its tools and its server's address.
@@ -73,7 +69,7 @@ func survey(ctx context.Context, n Node) (tools, address, error) {
 }
 
 func parseSurvey(out []byte) (tools, address) {
-	t := tools{versions: map[string]string{}}
+	var t tools
 	a := address{port: 3306, host: "127.0.0.1"}
 	for line := range strings.Lines(string(out)) {
 		name, value, ok := strings.Cut(strings.TrimRight(line, "\n"), "=")
@@ -87,8 +83,6 @@ func parseSurvey(out []byte) (tools, address) {
 			t.dump = value
 		case "backup":
 			t.backup = value
-		case "client-version", "dump-version", "backup-version":
-			t.versions[strings.TrimSuffix(name, "-version")] = value
 		case "skip-verify":
 			t.skipVerify = true
 		case "ca":

@@ -27,6 +27,35 @@ func open(ctx context.Context, shard Shard, n Node) (*session, error) {
 	return &session{node: n, tools: t, addr: a, user: shard.User, file: optionFile(shard.Password)}, nil
 }
 
+// session returns the node's session, opening it the first time.
+func (s *Source) session(ctx context.Context, shard Shard, n Node) (*session, error) {
+	key := fmt.Sprintf("%d/%s", shard.ID, n.Name)
+	s.mu.Lock()
+	sess := s.sessions[key]
+	s.mu.Unlock()
+	if sess != nil {
+		return sess, nil
+	}
+	sess, err := open(ctx, shard, n)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sessions[key] = sess
+	return sess, nil
+}
+
+// version is what a tool says of itself, "" when it does not run.
+func (s *session) version(ctx context.Context, tool string) string {
+	// Some tell it on stderr.
+	out, err := host.Output(ctx, s.node.Host, host.Cmd{Args: []string{"sh", "-c", `"$0" --no-defaults --version 2>&1`, tool}})
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(out))
+}
+
 // command completes a tool's own arguments with those that lead it to the server. The option file must come first. HOME
 // is set so that nobody's own option file has a say; one in /etc is the site's, and has.
 func (s *session) command(tool string, args ...string) host.Cmd {

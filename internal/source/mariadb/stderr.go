@@ -17,7 +17,7 @@ type stderrLog struct {
 }
 
 func (l *stderrLog) add(line string) {
-	if strings.TrimSpace(line) == "" {
+	if line = strings.TrimSpace(redact(line)); line == "" {
 		return
 	}
 	l.mu.Lock()
@@ -25,8 +25,13 @@ func (l *stderrLog) add(line string) {
 	if len(l.lines) == keptLines {
 		l.lines = append(l.lines[:0], l.lines[1:]...)
 	}
-	l.lines = append(l.lines, strings.TrimSpace(line))
+	l.lines = append(l.lines, line)
 }
+
+// hashed is how the server shows an account's password: as its hash, which is a secret too.
+var hashed = regexp.MustCompile(`(?i)(IDENTIFIED (?:BY PASSWORD|VIA \S+ (?:USING|AS))) '[^']*'`)
+
+func redact(line string) string { return hashed.ReplaceAllString(line, "$1 [redacted]") }
 
 // last returns the last line, or "".
 func (l *stderrLog) last() string {
@@ -47,19 +52,23 @@ var (
 )
 
 // meaningful returns the line that tells best why the command failed: the last one that names a trouble, else the last
-// one of all, without time stamps.
+// one that is not just progress, without time stamps; "" when there is none.
 func (l *stderrLog) meaningful() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	best := ""
+	best, last := "", ""
 	for _, line := range l.lines {
 		words := strings.TrimSpace(stamp.ReplaceAllString(line, ""))
-		if grave.MatchString(words) && !harmless.MatchString(words) {
+		if harmless.MatchString(words) {
+			continue
+		}
+		last = words
+		if grave.MatchString(words) {
 			best = words
 		}
 	}
-	if best == "" && len(l.lines) > 0 {
-		best = strings.TrimSpace(stamp.ReplaceAllString(l.lines[len(l.lines)-1], ""))
+	if best == "" {
+		return last
 	}
 	return best
 }
