@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"holdfast/internal/event"
 	"holdfast/internal/lab"
 )
 
@@ -154,10 +155,11 @@ func (p Process) Written() int64 {
 	return 0
 }
 
-// Freeze waits until a process that fits is on a host of the lab and has written some bytes, and stops it there, so
-// that the test can act in the middle of its work. It runs in slices of a few milliseconds until then.
-func (r *Run) Freeze(l *lab.Lab, written int64, fits func(Process) bool) Process {
+// Freeze waits until a component's process that fits is on a host of the lab and has written some bytes, and stops it
+// there, so that the test can act in the middle of its work. It runs in slices of a few milliseconds until then.
+func (r *Run) Freeze(l *lab.Lab, component string, written int64, fits func(Process) bool) Process {
 	r.t.Helper()
+	r.Await(func(e event.Event) bool { return e.Kind == event.Started && e.Component == component })
 	p := r.find(l, fits)
 	for slice := time.NewTicker(3 * time.Millisecond); ; <-slice.C {
 		p.Signal(r.t, syscall.SIGSTOP)
@@ -177,7 +179,7 @@ func (r *Run) Freeze(l *lab.Lab, written int64, fits func(Process) bool) Process
 // find waits for a process on the lab's hosts.
 func (r *Run) find(l *lab.Lab, fits func(Process) bool) Process {
 	r.t.Helper()
-	for tick := time.NewTicker(2 * time.Millisecond); ; {
+	for tick := time.NewTicker(10 * time.Millisecond); ; {
 		for _, p := range All() {
 			if !fits(p) {
 				continue
