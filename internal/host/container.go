@@ -52,7 +52,7 @@ func (c Container) engine() []string {
 	return append([]string{name}, c.EngineArgs...)
 }
 
-func (c Container) command(args []string) ([]string, error) {
+func (c Container) command(args []string, bulk bool) ([]string, error) {
 	on, ok := c.On.(place)
 	if !ok {
 		return nil, fmt.Errorf("container %s: %T is no place for an engine", c.Name, c.On)
@@ -61,7 +61,7 @@ func (c Container) command(args []string) ([]string, error) {
 	if mode == "" {
 		mode = EnterAuto
 	}
-	return on.command(append([]string{"sh", "-c", enter, "enter", quote(c.engine()), c.Name, mode, c.User}, args...))
+	return on.command(append([]string{"sh", "-c", enter, "enter", quote(c.engine()), c.Name, mode, c.User}, args...), bulk)
 }
 
 func (c Container) diagnose(code int, stderr string) error {

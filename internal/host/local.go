@@ -13,6 +13,6 @@ func (Local) String() string { return "local" }
 // Start implements Host.
 func (l Local) Start(ctx context.Context, c Cmd) (*Process, error) { return start(ctx, l, c) }
 
-func (Local) command(args []string) ([]string, error) { return args, nil }
+func (Local) command(args []string, _ bool) ([]string, error) { return args, nil }
 
 func (Local) diagnose(int, string) error { return nil }

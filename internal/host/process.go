@@ -28,8 +28,8 @@ const (
 // place is a Host of this package: one that can say how to run a program there from here.
 type place interface {
 	Host
-	// command is the argument vector that runs args, a program with its arguments, at the place.
-	command(args []string) ([]string, error)
+	// command is the argument vector that runs args, a program with its arguments, at the place; bulk as in Cmd.
+	command(args []string, bulk bool) ([]string, error)
 	// diagnose explains why a transport brought no trailer, from its exit status and stderr; nil if it cannot.
 	diagnose(code int, stderr string) error
 }
@@ -63,7 +63,7 @@ func start(ctx context.Context, p place, c Cmd) (*Process, error) {
 	if err != nil {
 		return nil, fmt.Errorf("run %s on %s: %w", programName(c), p, err)
 	}
-	argv, err := p.command(supervised())
+	argv, err := p.command(supervised(), c.Bulk)
 	if err != nil {
 		return nil, err
 	}

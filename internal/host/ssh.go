@@ -11,8 +11,9 @@ import (
 // SSH is a machine reached by the system's ssh, so that an operator's keys, jump hosts and known hosts just work. It
 // never asks anything: an unknown host key or a passphrase is an error.
 //
-// Every command has a connection of its own (0.2 s of processor time at either end, a tenth of it through a shared
-// one): streams to one host then run on several cores, nothing outlives this program, and one cut is one failure.
+// Commands share a connection, which saves each of them 0.2 s of processor time at either end. A Bulk command has one of
+// its own, so that streams of one host run on several cores and one cut is one failure. A shared connection ends by
+// itself, seconds after its last command.
 // AES-GCM is preferred, because it costs half as much as the default cipher where the processor has AES.
 type SSH struct {
 	Name    string   // for messages and manifests, as the inventory says it
@@ -32,7 +33,7 @@ func (s SSH) String() string { return s.Name }
 // Start implements Host.
 func (s SSH) Start(ctx context.Context, c Cmd) (*Process, error) { return start(ctx, s, c) }
 
-func (s SSH) command(args []string) ([]string, error) {
+func (s SSH) command(args []string, bulk bool) ([]string, error) {
 	argv := []string{"ssh", "-T", "-o", "BatchMode=yes"}
 	argv = append(argv, s.Args...)
 	for _, o := range []string{"Ciphers=^aes256-gcm@openssh.com,aes128-gcm@openssh.com", "ConnectTimeout=10", "ServerAliveInterval=15", "ServerAliveCountMax=3",
@@ -47,6 +48,11 @@ func (s SSH) command(args []string) ([]string, error) {
 	}
 	if s.KeyFile != "" {
 		argv = append(argv, "-i", s.KeyFile)
+	}
+	if !bulk {
+		if socket := shared(argv, s.addr()); socket != "" {
+			argv = append(argv, "-o", "ControlPath="+socket)
+		}
 	}
 	if s.Sudo {
 		args = append([]string{"sudo", "-n", "--"}, args...)

@@ -74,7 +74,7 @@ func (k *Cluster) send(ctx context.Context, n ClusterNode, dir string) error {
 	// A feed that is cut lacks the archive's end, which tar notices.
 	const script = `mkdir -m 700 "$1" && tar --extract --numeric-owner --same-permissions --directory="$1" --file=- &&
 find "$1" -type f -printf '%s\n' | awk '{n++; s+=$1} END {printf "%d %.0f\n", n, s}'`
-	out, err := host.Output(ctx, n.Machine, host.Cmd{Args: []string{"sh", "-c", script, "holdfast", dir}, Stdin: pr})
+	out, err := host.Output(ctx, n.Machine, host.Cmd{Args: []string{"sh", "-c", script, "holdfast", dir}, Stdin: pr, Bulk: true})
 	pr.CloseWithError(errors.New("the other side ended"))
 	if err != nil {
 		return err

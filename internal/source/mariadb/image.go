@@ -96,7 +96,7 @@ func (s *Source) captureImage(ctx context.Context, n Node, t source.Task, sink s
 		return source.Outcome{}, err
 	}
 	var a archive
-	cmd := host.Cmd{Args: []string{n.Engine.Command, "save", n.Engine.reference(ctx, image)}}
+	cmd := host.Cmd{Args: []string{n.Engine.Command, "save", n.Engine.reference(ctx, image)}, Bulk: true}
 	err = host.Stream(ctx, n.Engine.Host, cmd, func(r io.Reader) error {
 		return store(sink, ImageFile, s.opt.Now, func(w io.Writer) (err error) {
 			a, err = readArchive(io.TeeReader(r, w))

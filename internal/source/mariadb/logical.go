@@ -98,6 +98,7 @@ func (d *logical) dump(ctx context.Context, at time.Time) (sqldump.Summary, erro
 	var log stderrLog
 	var sum sqldump.Summary
 	cmd := d.command(d.tools.dump, dumpArgs(d.before)...)
+	cmd.Bulk = true
 	cmd.OnStderr = log.add
 	err := host.Stream(ctx, d.node.Host, cmd, func(r io.Reader) (err error) {
 		sum, err = sqldump.Split(ctx, r, d.sink.Tree, sqldump.Options{ModTime: at, Read: d.sink.Read})

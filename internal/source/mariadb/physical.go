@@ -66,6 +66,7 @@ func (b *physical) args() []string {
 func (b *physical) run(ctx context.Context) (mbstream.Summary, error) {
 	locked := make(chan struct{})
 	cmd := b.command(b.tools.backup, b.args()...)
+	cmd.Bulk = true
 	cmd.OnStderr = func(line string) {
 		b.log.add(line)
 		if b.lock.note(line, b.now()) {

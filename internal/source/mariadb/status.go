@@ -60,7 +60,7 @@ func (c *Conn) Load(ctx context.Context, database string, sql io.Reader) error {
 		args = append(args, "--database="+database)
 	}
 	cmd := c.sess.command(c.sess.tools.client, args...)
-	cmd.Stdin = sql
+	cmd.Stdin, cmd.Bulk = sql, true
 	err := host.Run(ctx, c.sess.node.Host, cmd)
 	if err != nil {
 		return fmt.Errorf("load into %s: %w", c.sess.node.Name, err)
