@@ -52,7 +52,7 @@ func root() *cobra.Command {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	cmd.AddCommand(upCommand(), downCommand(), statusCommand(), depsCommand())
+	cmd.AddCommand(upCommand(), downCommand(), statusCommand(), depsCommand(), destroyCommand(), checksumCommand())
 	return cmd
 }
 

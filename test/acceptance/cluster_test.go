@@ -4,8 +4,6 @@ package acceptance
 import (
 	"context"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -86,30 +84,6 @@ func (w *writer) end() int {
 	return <-w.done
 }
 
-// destroy loses everything: all servers are killed and their datadirs emptied.
-func destroy(t *testing.T, l *lab.Lab) {
-	t.Helper()
-	for _, n := range l.Nodes() {
-		if err := l.Kill(t.Context(), n.Host); err != nil {
-			t.Fatal(err)
-		}
-		wipe(t, l.Datadir(n.Host))
-	}
-}
-
-func wipe(t *testing.T, dir string) {
-	t.Helper()
-	entries, err := os.ReadDir(dir)
-	if err != nil || len(entries) == 0 {
-		t.Fatalf("%d entries in datadir %s, %v", len(entries), dir, err)
-	}
-	for _, e := range entries {
-		if err := os.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
 // TestClusterBackFromNothing takes a point while rows are written, loses all three nodes, and gets every row back.
 func TestClusterBackFromNothing(t *testing.T) {
 	l := labtest.New(t)
@@ -126,7 +100,9 @@ func TestClusterBackFromNothing(t *testing.T) {
 	}
 	assertProven(t, p)
 
-	destroy(t, l)
+	if err := l.Destroy(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	out := op.Run("restore", "mariadb", p.ID, "--cluster", "--yes")
 	if !strings.Contains(out, "done in") {
 		t.Errorf("restore does not say that it is done:\n%s", out)
