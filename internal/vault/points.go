@@ -244,20 +244,34 @@ func (v *Vault) Sweep(ctx context.Context, keep func(Orphan) bool) ([]Orphan, er
 		if keep != nil && keep(o) {
 			continue
 		}
-		unlock, err := v.Lock(o.Source)
-		if problem.KindOf(err) == problem.Busy && err != nil {
-			continue // its run is alive
-		} else if err != nil {
-			return swept, err
-		}
-		err = v.forget(ctx, o.id)
-		unlock()
+		gone, err := v.sweep(ctx, o)
 		if err != nil {
 			return swept, problem.Wrap(err, "sweep", o.Source+" of point "+o.Point)
 		}
-		swept = append(swept, o)
+		if gone {
+			swept = append(swept, o)
+		}
 	}
 	return swept, nil
+}
+
+// sweep deletes one orphan, unless its run is alive, or sealed the point after the orphans had been listed.
+func (v *Vault) sweep(ctx context.Context, o Orphan) (gone bool, err error) {
+	unlock, err := v.Lock(o.Source)
+	if err != nil {
+		if problem.KindOf(err) == problem.Busy {
+			err = nil
+		}
+		return false, err
+	}
+	defer unlock()
+	if _, err := v.sealed(ctx, o.Point); problem.KindOf(err) != problem.NotFound {
+		return false, err
+	}
+	if err := v.forget(ctx, o.id); err != nil {
+		return false, err
+	}
+	return true, nil
 }
 
 // Delete removes a point: first what seals it, then its sources, so that a cut leaves orphans and never half a point.

@@ -92,3 +92,21 @@ func TestOrphansOfALivingRunStay(t *testing.T) {
 		t.Errorf("swept = %v, %v", swept, err)
 	}
 }
+
+// A run that seals its point between the look at the orphans and the lock keeps everything.
+func TestSweepSparesAPointThatIsSealedMeanwhile(t *testing.T) {
+	v := newVault(t)
+	s := begin(t, v, "p", "mariadb")
+	put(t, s.Tree("db"), "a", stream.Plain, []byte("x"))
+	seal(t, s)
+	swept, err := v.Sweep(t.Context(), func(Orphan) bool {
+		sealPoint(t, v, "p", good("mariadb", "db"))
+		return false
+	})
+	if err != nil || len(swept) != 0 {
+		t.Errorf("swept = %v, %v", swept, err)
+	}
+	if _, err := v.FS(t.Context(), "p", "mariadb"); err != nil {
+		t.Errorf("the sealed point: %v", err)
+	}
+}
