@@ -76,7 +76,14 @@ func progressLine(r *row, now time.Time) string {
 }
 
 func finishedLine(r *row) string {
-	text := fmt.Sprintf("%s: %s, %s read, %s new, %s", r.label(), r.state, Size(r.read), Size(r.fresh), Span(r.took))
+	text := fmt.Sprintf("%s: %s", r.label(), r.state)
+	if r.read > 0 {
+		text += ", " + Size(r.read) + " read"
+	}
+	if r.fresh > 0 {
+		text += ", " + Size(r.fresh) + " new"
+	}
+	text += ", " + Span(r.took)
 	if rate := Rate(r.rate(time.Time{})); rate != "" {
 		text += ", " + rate
 	}

@@ -91,7 +91,7 @@ func (d *Datadir) Execute(ctx context.Context) error {
 	if err := d.r.component(ctx, d.plan.Point, d.component, d.to, nil); err != nil {
 		return problem.Wrap(err, "restore", d.component.Name)
 	}
-	if err := d.r.step(d.component, "prepare", func() error { return d.prepare.run(ctx, d.to) }); err != nil {
+	if err := d.r.step("prepare", func() error { return d.prepare.run(ctx, d.to) }); err != nil {
 		return problem.Wrap(err, "prepare", d.to)
 	}
 	if err := done(); err != nil {

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"holdfast/internal/stream"
+	"holdfast/internal/stream/tree"
 )
 
 // Incomplete is the name of the file that stands in a target directory until a restore into it has ended well.
@@ -42,22 +43,31 @@ type dirMeta struct {
 const filesAtOnce = 4
 
 // extract writes the tree at root of from into dir, which it makes. Paths keep their form below root; only, when not
-// empty, limits it to those files and directories. It returns when everything is on stable storage.
+// empty, limits it to those files and directories. What the tree could not hold comes back from its own metadata file.
+// It returns when everything is on stable storage.
 func extract(ctx context.Context, from fs.FS, root, dir string, only []string, progress func(int64)) error {
 	x := &extractor{from: from, dir: dir, owners: os.Geteuid() == 0, progress: progress}
+	extra, err := readExtra(from, root)
+	if err != nil {
+		return err
+	}
+	only, extra = narrow(only, extra)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(filesAtOnce)
-	err := x.walk(ctx, g, root, ".", only)
+	err = x.walk(ctx, g, root, ".", only)
 	if err = errors.Join(err, g.Wait()); err != nil {
 		return err
 	}
 	if err := x.finishDirs(); err != nil {
 		return err
 	}
-	return syncDir(dir)
+	if err := extra.Apply(dir); err != nil {
+		return err
+	}
+	return errors.Join(x.touchDirs(), syncDir(dir))
 }
 
 // walk makes directories and links at once and leaves the files to g.
@@ -71,7 +81,7 @@ func (x *extractor) walk(ctx context.Context, g *errgroup.Group, root, rel strin
 			return err
 		}
 		name := path.Join(rel, e.Name())
-		if !wanted(name, only) {
+		if !wanted(name, only) || name == tree.MetaName {
 			continue
 		}
 		if err := x.entry(ctx, g, root, name, e, only); err != nil {
@@ -174,6 +184,17 @@ func (x *extractor) apply(target string, meta stream.Meta) error {
 func (x *extractor) finishDirs() error {
 	for _, d := range slices.Backward(x.dirs) {
 		if err := x.apply(d.path, d.meta); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// touchDirs sets the times again that links and renames in them have changed. A directory that has got back a name that
+// the vault cannot hold is not found under the one it had there, and keeps the time of its renaming.
+func (x *extractor) touchDirs() error {
+	for _, d := range slices.Backward(x.dirs) {
+		if err := os.Chtimes(d.path, d.meta.ModTime, d.meta.ModTime); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}

@@ -182,7 +182,7 @@ func savedImage(p point.Point, digest string) (point.Component, bool) {
 
 // loadImage streams a saved image from the vault into the engine.
 func (r *Restorer) loadImage(ctx context.Context, id string, c point.Component, engine string) error {
-	return r.step(c, "load the image", func() error {
+	return r.step("load the image", func() error {
 		fsys, err := r.Vault.FS(ctx, id, c.Source)
 		if err != nil {
 			return err

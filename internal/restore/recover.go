@@ -39,10 +39,10 @@ func (k *Cluster) Execute(ctx context.Context) error {
 // stage writes and prepares the new datadir beside the old one of the first node, while the cluster may still run.
 func (k *Cluster) stage(ctx context.Context) error {
 	n, p, id := k.o.Nodes[0], k.places[0], k.plan.Point
-	if err := k.r.step(k.component, "write to "+n.Name, func() error { return k.send(ctx, n, p.staging(id)) }); err != nil {
+	if err := k.r.step("write to "+n.Name, func() error { return k.send(ctx, n, p.staging(id)) }); err != nil {
 		return problem.Wrap(err, "write the copy to", n.Name)
 	}
-	return k.r.step(k.component, "prepare on "+n.Name, func() error {
+	return k.r.step("prepare on "+n.Name, func() error {
 		return errors.Join(p.prepare(ctx, n, id), p.own(ctx, n, id))
 	})
 }
@@ -68,7 +68,7 @@ func (k *Cluster) send(ctx context.Context, n ClusterNode, dir string) error {
 	var sent sentFiles
 	go func() {
 		var err error
-		sent, err = writeTar(pw, sub, k.r.counter(k.component))
+		sent, err = writeTar(pw, sub, k.r.counter("write to "+n.Name, k.size))
 		pw.CloseWithError(err)
 	}()
 	// A feed that is cut lacks the archive's end, which tar notices.
@@ -165,11 +165,11 @@ func (k *Cluster) replace(ctx context.Context) error {
 		}{"join " + n.Name, func(ctx context.Context) error { return k.join(ctx, n) }})
 	}
 	for _, s := range steps {
-		if err := k.r.step(k.component, s.name, func() error { return s.do(ctx) }); err != nil {
+		if err := k.r.step(s.name, func() error { return s.do(ctx) }); err != nil {
 			return err
 		}
 	}
-	return k.r.step(k.component, "check the cluster", func() error { return k.check(ctx) })
+	return k.r.step("check the cluster", func() error { return k.check(ctx) })
 }
 
 // stopAll stops the first node last, so that it is the one that may bootstrap should the restore be taken back.

@@ -3,10 +3,11 @@ package restore
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -33,11 +34,11 @@ func (r *Restorer) emit(ev event.Event) {
 }
 
 // step runs one named piece of a restore and tells how long it took.
-func (r *Restorer) step(c point.Component, name string, do func() error) error {
-	r.emit(event.Event{Kind: event.Started, Source: c.Source, Component: c.Name, Text: name})
+func (r *Restorer) step(name string, do func() error) error {
+	r.emit(event.Event{Kind: event.Started, Component: name})
 	started := r.Now()
 	err := do()
-	ev := event.Event{Kind: event.Finished, Source: c.Source, Component: c.Name, State: "done", Seconds: r.Now().Sub(started).Seconds(), Text: name}
+	ev := event.Event{Kind: event.Finished, Component: name, State: "done", Seconds: r.Now().Sub(started).Seconds()}
 	if err != nil {
 		ev.State, ev.Text = "failed", err.Error()
 	}
@@ -45,54 +46,57 @@ func (r *Restorer) step(c point.Component, name string, do func() error) error {
 	return err
 }
 
-// component writes the tree of one component into dir, and with it what only the tree's own metadata file holds.
+// component writes the tree of one component into dir.
 func (r *Restorer) component(ctx context.Context, id string, c point.Component, dir string, only []string) error {
-	return r.step(c, "write to "+dir, func() error {
+	name := "write " + c.Name + " to " + dir
+	return r.step(name, func() error {
 		fsys, err := r.Vault.FS(ctx, id, c.Source)
 		if err != nil {
 			return err
 		}
-		if len(only) > 0 {
-			only = append([]string{tree.MetaName}, only...)
-		}
-		if err := extract(ctx, fsys, c.Path, dir, only, r.counter(c)); err != nil {
-			return err
-		}
-		return applyExtra(dir)
+		return extract(ctx, fsys, c.Path, dir, only, r.counter(name, c.BytesRead))
 	})
 }
 
-// counter returns a function that adds up bytes and emits progress a few times a second.
-func (r *Restorer) counter(c point.Component) func(int64) {
-	var total, told atomic.Int64
+// counter returns a function that adds up the bytes of a step and emits progress a few times a second. Total is what is
+// expected, 0 when unknown.
+func (r *Restorer) counter(step string, total int64) func(int64) {
+	var sum, told atomic.Int64
 	return func(n int64) {
-		sum := total.Add(n)
+		bytes := sum.Add(n)
 		last := told.Load()
 		now := r.Now().UnixMilli()
 		if now-last >= 250 && told.CompareAndSwap(last, now) {
-			r.emit(event.Event{Kind: event.Progress, Source: c.Source, Component: c.Name, Bytes: sum, Total: c.BytesRead})
+			r.emit(event.Event{Kind: event.Progress, Component: step, Bytes: bytes, Total: total})
 		}
 	}
 }
 
-// applyExtra gives a restored tree the hard links, attributes and names that a vault cannot hold.
-func applyExtra(dir string) error {
-	name := filepath.Join(dir, tree.MetaName)
-	data, err := os.ReadFile(name)
+// readExtra reads what the tree at root could not hold of its files; most trees held all.
+func readExtra(fsys fs.FS, root string) (tree.Meta, error) {
+	data, err := fs.ReadFile(fsys, path.Join(root, tree.MetaName))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return tree.Meta{}, nil
 	}
 	if err != nil {
-		return err
+		return tree.Meta{}, err
 	}
-	extra, err := tree.ParseMeta(data)
-	if err != nil {
-		return fmt.Errorf("read %s: %w", tree.MetaName, err)
+	return tree.ParseMeta(data)
+}
+
+// narrow limits the extra metadata to what is wanted, and adds to that the files that wanted ones are hard links of.
+func narrow(only []string, extra tree.Meta) ([]string, tree.Meta) {
+	if len(only) == 0 {
+		return only, extra
 	}
-	if err := extra.Apply(dir); err != nil {
-		return err
+	only = slices.Clone(only)
+	for _, e := range extra.Entries {
+		if e.LinkTo != "" && wanted(e.Path, only) && !wanted(e.LinkTo, only) {
+			only = append(only, e.LinkTo)
+		}
 	}
-	return os.Remove(name)
+	extra.Entries = slices.DeleteFunc(slices.Clone(extra.Entries), func(e tree.Entry) bool { return !wanted(e.Path, only) })
+	return only, extra
 }
 
 // markIncomplete puts the mark of an unfinished restore into dir and returns the function that takes it away.

@@ -231,16 +231,16 @@ func (t *Table) Execute(ctx context.Context) error {
 	if _, err := t.conn.Query(ctx, "CREATE DATABASE IF NOT EXISTS "+mariadb.Quote(t.into)); err != nil {
 		return problem.Wrap(err, "restore table", name)
 	}
-	if err := t.r.step(t.component, "load "+name, func() error { return t.load(ctx) }); err != nil {
+	if err := t.r.step("load "+name, func() error { return t.load(ctx) }); err != nil {
 		return problem.Wrap(err, "restore table", name)
 	}
-	if err := t.r.step(t.component, "compare "+name, func() error { return t.compare(ctx) }); err != nil {
+	if err := t.r.step("compare "+name, func() error { return t.compare(ctx) }); err != nil {
 		return problem.Wrap(err, "restore table", name)
 	}
 	if !t.o.Replace {
 		return nil
 	}
-	return t.r.step(t.component, "exchange "+name, func() error { return t.exchange(ctx) })
+	return t.r.step("exchange "+name, func() error { return t.exchange(ctx) })
 }
 
 // load feeds the session's settings and the table's own file to the client.
@@ -253,7 +253,7 @@ func (t *Table) load(ctx context.Context) error {
 }
 
 func (t *Table) write(w io.Writer) error {
-	count := t.r.counter(t.component)
+	count := t.r.counter("load "+t.o.Database+"."+t.o.Table, t.table.Bytes)
 	for _, name := range []string{sqldump.HeaderPath, path.Clean(t.table.Path), sqldump.FooterPath} {
 		f, err := t.files.Open(name)
 		if err != nil {
