@@ -22,7 +22,7 @@ var (
 	hostNeeds = []need{
 		{"/usr/sbin/sshd", "openssh-server"}, {"ssh", "openssh-client"}, {"ssh-keygen", "openssh-client"},
 		{"nsenter", "util-linux"}, {"setsid", "util-linux"}, {"ansible-inventory", "ansible-core"},
-		{"openssl", "openssl"}, {"zstd", "zstd"}, {"ps", "procps"},
+		{"openssl", "openssl"}, {"zstd", "zstd"}, {"ps", "procps"}, {"busybox", "busybox"},
 	}
 	galeraNeeds = []need{
 		{"/usr/sbin/mariadbd", "mariadb-server"}, {"mariadb-install-db", "mariadb-server"}, {"mariadb", "mariadb-client"},
