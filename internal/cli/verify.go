@@ -84,11 +84,11 @@ func (a *app) verifyPoints(ctx context.Context, cfg *config.Config, v *vault.Vau
 	var damage []error
 	for _, p := range points {
 		r, err := v.Verify(ctx, p.ID, depth(percent))
-		if err != nil {
+		if err != nil && problem.KindOf(err) != problem.Damage {
 			return err
 		}
 		results = append(results, verified{p.ID, r})
-		if len(r.Damaged) > 0 {
+		if err != nil {
 			damage = append(damage, fmt.Errorf("point %s: %d damaged", p.ID, len(r.Damaged)))
 			continue
 		}
