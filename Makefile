@@ -5,7 +5,7 @@ SHELL := /bin/bash
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 # One set of flags for builds and tests, so that they share what is compiled.
-export GOFLAGS := -trimpath
+export GOFLAGS := -trimpath -buildvcs=false
 export CGO_ENABLED := 0
 LDFLAGS := -s -w -X holdfast/internal/cli.version=$(VERSION)
 # The lab makes namespaces and runs servers under their own users, so it needs root.
