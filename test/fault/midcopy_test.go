@@ -18,8 +18,7 @@ func copying(p journey.Process) bool {
 // dumping is mariadb-dump while it dumps everything.
 func dumping(p journey.Process) bool { return p.Name() == "mariadb-dump" && p.Has("--all-databases") }
 
-// transport returns the ssh client through which run talks to the host that the victim is on, when it has only one
-// command there.
+// transport returns the ssh client of run that alone carries a stream from a host.
 func transport(t *testing.T, s *scene, run *journey.Run, host string) journey.Process {
 	t.Helper()
 	h, err := s.lab.Host(host)
@@ -27,7 +26,7 @@ func transport(t *testing.T, s *scene, run *journey.Run, host string) journey.Pr
 		t.Fatal(err)
 	}
 	for _, p := range journey.Descendants(run.PID()) {
-		if p.Name() == "ssh" && p.Has(fmt.Sprint(h.Port)) {
+		if p.Name() == "ssh" && p.Has(fmt.Sprint(h.Port)) && !strings.Contains(strings.Join(p.Args, " "), "ControlPath=") {
 			return p
 		}
 	}
