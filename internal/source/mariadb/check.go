@@ -5,27 +5,23 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+
+	"holdfast/internal/source"
 )
 
-// Severity is how much a check found.
-type Severity string
+// Check is one thing that was looked at; its name is like "mariadb ctl1: tools".
+type Check = source.Check
 
-// The severities: fail means that a backup would fail or be worth nothing.
+// How much a check found.
 const (
-	OK   Severity = "ok"
-	Warn Severity = "warn"
-	Fail Severity = "fail"
+	OK   = source.OK
+	Warn = source.Warn
+	Fail = source.Fail
 )
 
-// Check is one thing that was looked at.
-type Check struct {
-	Name   string   `json:"name"` // "mariadb ctl1: tools"
-	Status Severity `json:"status"`
-	Detail string   `json:"detail"`
-	Mend   string   `json:"mend,omitempty"` // what to do, as a command or SQL where there is one
-}
+var _ source.Checker = (*Source)(nil)
 
-// Check looks at every node for what backups need. It changes nothing.
+// Check implements source.Checker: it looks at every node for what backups need.
 func (s *Source) Check(ctx context.Context) []Check {
 	var all []Check
 	for _, shard := range s.opt.Shards {
@@ -46,7 +42,7 @@ type checker struct {
 	found []Check
 }
 
-func (c *checker) add(what string, status Severity, mend, format string, args ...any) {
+func (c *checker) add(what string, status source.Status, mend, format string, args ...any) {
 	c.found = append(c.found, Check{Name: "mariadb " + c.node + ": " + what, Status: status, Detail: fmt.Sprintf(format, args...), Mend: mend})
 }
 

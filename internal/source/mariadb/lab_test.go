@@ -3,7 +3,9 @@ package mariadb
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
+	"log"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,7 +22,34 @@ import (
 	"holdfast/internal/stream/treetest"
 )
 
-func TestMain(m *testing.M) { labtest.Main(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv(holdEnv) != "" {
+		holdForever()
+	}
+	labtest.Main(m)
+}
+
+// holdEnv makes the test program keep a node of the lab in that directory desynced until it is killed.
+const holdEnv = "HOLDFAST_TEST_HOLD"
+
+func holdForever() {
+	l, err := lab.Open(os.Getenv(holdEnv))
+	if err != nil {
+		log.Fatal(err)
+	}
+	t := &testing.B{}
+	node := os.Getenv(holdEnv + "_NODE")
+	ctx := context.Background()
+	sess, err := open(ctx, Shard{User: "root", Password: l.RootPassword()}, Node{Name: node, Host: over(t, l, node)})
+	if err != nil {
+		log.Fatal(err)
+	}
+	if _, err := hold(ctx, sess); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("held")
+	select {}
+}
 
 // cluster is a lab with three Galera nodes that all tests share.
 func cluster(t testing.TB) *lab.Lab { return labtest.Shared(t) }
@@ -164,14 +193,14 @@ func serve(t testing.TB, datadir string, options ...string) (func(string) string
 		"--pid-file=" + filepath.Join(run, "pid"), "--plugin-dir=/usr/lib/mysql/plugin", "--innodb-buffer-pool-size=64M",
 		"--innodb-flush-log-at-trx-commit=0",
 	}, options...)...)
-	log := must[*os.File](t)(os.Create(filepath.Join(run, "log")))
-	cmd.Stdout, cmd.Stderr = log, log
+	errors := must[*os.File](t)(os.Create(filepath.Join(run, "log")))
+	cmd.Stdout, cmd.Stderr = errors, errors
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	ended := make(chan struct{})
 	go func() { cmd.Wait(); close(ended) }()
-	t.Cleanup(func() { cmd.Process.Kill(); <-ended; log.Close() })
+	t.Cleanup(func() { cmd.Process.Kill(); <-ended; errors.Close() })
 	ask := func(sql string) (string, error) {
 		out, err := exec.Command("mariadb", "--no-defaults", "--socket="+socket, "-uroot", "-BN", "-e", sql).CombinedOutput()
 		return string(out), err
@@ -181,7 +210,7 @@ func serve(t testing.TB, datadir string, options ...string) (func(string) string
 			break
 		}
 		if time.Now().After(deadline) {
-			text, _ := os.ReadFile(log.Name())
+			text, _ := os.ReadFile(errors.Name())
 			t.Fatalf("the restored server does not answer:\n%s", text)
 		}
 	}

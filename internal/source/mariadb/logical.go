@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"time"
 
 	"holdfast/internal/host"
@@ -18,7 +19,7 @@ import (
 // captureLogical streams one consistent dump into the sink, split into a file per table, with the accounts as a file of
 // their own.
 func (s *Source) captureLogical(ctx context.Context, sess *session, sink source.Sink) (source.Outcome, error) {
-	before, _, err := sess.ready(ctx, toolDump)
+	before, err := sess.ready(ctx, toolDump)
 	if err != nil {
 		return source.Outcome{}, err
 	}
@@ -53,7 +54,12 @@ func dumpArgs(f facts) []string {
 
 func (d *logical) run(ctx context.Context) (source.Outcome, error) {
 	at := d.now()
+	var accounts []byte
+	var noAccounts error
+	var wg sync.WaitGroup
+	wg.Go(func() { accounts, noAccounts = d.accounts(ctx) })
 	sum, err := d.dump(ctx, at)
+	wg.Wait()
 	if err != nil {
 		return source.Outcome{}, err
 	}
@@ -70,11 +76,14 @@ func (d *logical) run(ctx context.Context) (source.Outcome, error) {
 		"exit": 0, "completed": true, "bytes": sum.Bytes, "rows": sum.Rows, "tables": len(sum.Tables),
 		"databases": sum.Databases, "tables_file": sqldump.OrderPath,
 	}
-	if err := d.accounts(ctx, at); err != nil {
-		if err := notOfTheTool(err); err != nil {
-			return out, err
-		}
-		out.Notes = append(out.Notes, "accounts are not saved as SQL, only as the tables of the database mysql: "+err.Error())
+	if noAccounts == nil {
+		noAccounts = d.storeAccounts(accounts, at)
+	}
+	if err := notOfTheTool(noAccounts); err != nil {
+		return out, err
+	}
+	if noAccounts != nil {
+		out.Notes = append(out.Notes, "accounts are not saved as SQL, only as the tables of the database mysql: "+noAccounts.Error())
 	}
 	if len(sum.Warnings) > 0 {
 		out.State, out.Reason = point.ComponentPartial, "mariadb-dump left something out: "+strings.Join(sum.Warnings, "; ")
@@ -111,17 +120,20 @@ func (d *logical) dump(ctx context.Context, at time.Time) (sqldump.Summary, erro
 	return sum, err
 }
 
-// accounts stores users, roles and grants as SQL.
-func (d *logical) accounts(ctx context.Context, at time.Time) error {
-	cmd := d.command(d.tools.dump, "--system=users", "--default-character-set=utf8mb4")
-	sql, err := host.Output(ctx, d.node.Host, cmd)
+// accounts returns users, roles and grants as SQL.
+func (d *logical) accounts(ctx context.Context) ([]byte, error) {
+	sql, err := host.Output(ctx, d.node.Host, d.command(d.tools.dump, "--system=users", "--default-character-set=utf8mb4"))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	last := sql[bytes.LastIndexByte(bytes.TrimSpace(sql), '\n')+1:]
 	if !bytes.HasPrefix(last, []byte("-- Dump completed")) {
-		return fmt.Errorf("dump the accounts: the dump is cut")
+		return nil, errors.New("dump the accounts: the dump is cut")
 	}
+	return sql, nil
+}
+
+func (d *logical) storeAccounts(sql []byte, at time.Time) error {
 	return store(d.sink, sqldump.GrantsPath, func() time.Time { return at }, func(w io.Writer) error {
 		_, err := w.Write(sql)
 		return err

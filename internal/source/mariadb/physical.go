@@ -14,9 +14,13 @@ import (
 
 // capturePhysical streams mariadb-backup's copy of the datadir into the sink.
 func (s *Source) capturePhysical(ctx context.Context, sess *session, sink source.Sink) (source.Outcome, error) {
-	f, place, err := sess.ready(ctx, toolBackup)
+	f, err := sess.ready(ctx, toolBackup)
 	if err != nil {
 		return source.Outcome{}, err
+	}
+	place, err := sess.place(ctx, f.get("datadir"))
+	if err != nil {
+		return source.Outcome{}, explain(err, "look at", sess.node.Name)
 	}
 	release, err := s.desync(ctx, sess, f, sink)
 	if err != nil {

@@ -109,24 +109,20 @@ const (
 	toolDump   = "mariadb-dump"
 )
 
-// ready looks at a planned node once more, since time has passed, and at the machine around it.
-func (s *session) ready(ctx context.Context, tool string) (facts, place, error) {
+// ready looks at a planned node once more, since time has passed, and makes sure that the tool can do its work there.
+func (s *session) ready(ctx context.Context, tool string) (facts, error) {
 	have := map[string]string{toolBackup: s.tools.backup, toolDump: s.tools.dump}[tool]
 	if have == "" {
-		return facts{}, place{}, problem.New(problem.Failed, "install "+tool+" of the server's version there",
+		return facts{}, problem.New(problem.Failed, "install "+tool+" of the server's version there",
 			"%s has no %s", s.node.Host, tool)
 	}
 	f, err := s.entitled(ctx, tool)
 	if err != nil {
-		return f, place{}, explain(err, "look at", s.node.Name)
+		return f, explain(err, "look at", s.node.Name)
 	}
 	if why := unusable(observation{Node: s.node, facts: f}); why != "" {
-		return f, place{}, problem.New(problem.Failed, "plan the backup again, so that another node is chosen",
+		return f, problem.New(problem.Failed, "plan the backup again, so that another node is chosen",
 			"%s cannot be read any more: %s", s.node.Name, why)
 	}
-	p, err := s.place(ctx, f.get("datadir"))
-	if err != nil {
-		return f, p, explain(err, "look at", s.node.Name)
-	}
-	return f, p, nil
+	return f, nil
 }
