@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"holdfast/internal/lab"
+	"holdfast/internal/point"
 	"holdfast/internal/stream"
 	"holdfast/internal/stream/treetest"
 )
@@ -86,6 +87,36 @@ func TestPhysicalCopyUnderWritesAndSchemaChanges(t *testing.T) {
 		}
 	}
 	asker(t, l, writer)("DROP DATABASE busy")
+}
+
+func TestTablesThatTheToolLosesAreNamed(t *testing.T) {
+	l := cluster(t)
+	s := New(Options{Shards: []Shard{shardOf(t, l)}})
+	task := planned(t, s, "shard0/physical")
+	ask := asker(t, l, task.Host)
+	ask("DROP DATABASE IF EXISTS lossy; CREATE DATABASE lossy; CREATE TABLE lossy.kept (a INT) ENGINE=Aria; INSERT INTO lossy.kept VALUES (1)")
+	defer ask("DROP DATABASE lossy")
+	var total int64
+	dir := filepath.Join(t.TempDir(), "tree")
+	sink := sinkOf(t, must[*treetest.Dir](t)(treetest.NewDir(dir)))
+	sink.Read = func(n int64) {
+		if total < early && total+n >= early {
+			ask("CREATE TABLE lossy.made (a INT) ENGINE=Aria; INSERT INTO lossy.made VALUES (1); RENAME TABLE lossy.made TO lossy.moved")
+		}
+		total += n
+	}
+	out, err := s.Capture(limit(t, 5*time.Minute), task, sink)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, lost := os.Stat(filepath.Join(dir, "lossy/moved.MAI"))
+	t.Logf("state %s, reason %q, lossy.moved: %v", out.State, out.Reason, lost)
+	if partial := out.State == point.ComponentPartial; partial != (lost != nil) || partial != strings.Contains(out.Reason, "lossy/moved") {
+		t.Errorf("state %s, reason %q, although the data of lossy.moved: %v", out.State, out.Reason, lost)
+	}
+	if strings.Contains(out.Reason, "lossy/kept") {
+		t.Errorf("reason %q names a table that came", out.Reason)
+	}
 }
 
 // slow is a tree that takes its time for every write to the database heavy.

@@ -56,6 +56,7 @@ type physical struct {
 	log   stderrLog
 	lock  lockTimes
 	peak  int
+	files *census
 }
 
 func (b *physical) args() []string {
@@ -83,7 +84,8 @@ func (b *physical) run(ctx context.Context) (mbstream.Summary, error) {
 	}
 	sp := newSpool(p.Stdout(), smallSpool, largeSpool)
 	go sp.widenOn(locked)
-	sum, err := mbstream.Extract(ctx, sp, b.sink.Tree, mbstream.Options{
+	b.files = newCensus(b.sink.Tree)
+	sum, err := mbstream.Extract(ctx, sp, b.files, mbstream.Options{
 		UID: b.place.uid, GID: b.place.gid, ModTime: b.now(), Read: b.sink.Read,
 	})
 	b.peak = sp.peak()
@@ -132,6 +134,11 @@ func (b *physical) prove(sum mbstream.Summary) (source.Outcome, error) {
 		"renames": sum.Renames, "removes": sum.Removes, "rewrites": sum.Rewrites,
 		"backup_type": m.points.BackupType, "to_lsn": m.points.ToLSN, "last_lsn": m.points.LastLSN,
 		"buffer_peak_bytes": b.peak, "lock_seconds": b.lock.seconds(),
+	}
+	if lost := b.files.bereft(); len(lost) > 0 {
+		out.State = point.ComponentPartial
+		out.Reason = "mariadb-backup left out the data of tables that were made or renamed while it ran, and are not InnoDB: " +
+			strings.Join(lost, ", ") + "; take the backup again when no schema change runs"
 	}
 	return out, nil
 }
