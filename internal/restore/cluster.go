@@ -3,6 +3,7 @@ package restore
 import (
 	"context"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 	"sync"
@@ -32,6 +33,7 @@ type Cluster struct {
 	component point.Component
 	places    []place
 	size      int64
+	moved     int // how many nodes' datadirs may have been moved aside
 }
 
 // Cluster plans the restore of a shard onto its nodes. It only looks.
@@ -42,6 +44,9 @@ func (r *Restorer) Cluster(ctx context.Context, p point.Point, o ClusterOptions)
 	}
 	if len(o.Nodes) == 0 {
 		return nil, problem.New(problem.Usage, "check the group mariadb in the inventory", "shard %d has no nodes", o.Shard)
+	}
+	if o.OldTo != "" && !path.IsAbs(o.OldTo) {
+		return nil, problem.New(problem.Usage, "write it from the root on, as it is on the nodes", "--old-to %s is no absolute path", o.OldTo)
 	}
 	k := &Cluster{r: r, o: o, component: c, plan: Plan{Title: "restore cluster", Point: p.ID}}
 	if k.size, err = r.componentSize(ctx, p.ID, c); err != nil {
@@ -63,21 +68,35 @@ func (k *Cluster) survey(ctx context.Context) error {
 	errs := make([]error, len(k.o.Nodes))
 	var wg sync.WaitGroup
 	for i, n := range k.o.Nodes {
-		wg.Go(func() { k.places[i], errs[i] = survey(ctx, n) })
+		wg.Go(func() { k.places[i], errs[i] = survey(ctx, n, k.plan.Point, k.o.OldTo) })
 	}
 	wg.Wait()
-	for i, err := range errs {
+	for _, err := range errs {
 		if err != nil {
 			return err
 		}
-		need := k.size + prepareSpare
-		k.plan.needs(k.o.Nodes[i].Name+":"+k.places[i].datadir, need, k.places[i].free)
-		if k.places[i].mount {
-			k.plan.refuse("", "let the server's datadir be a directory inside the mount", "the datadir of %s, %s, is a mount point and cannot be moved aside",
-				k.o.Nodes[i].Name, k.places[i].datadir)
-		}
+	}
+	for i := range k.places {
+		k.checkPlace(k.o.Nodes[i].Name, k.places[i])
 	}
 	return nil
+}
+
+// checkPlace looks at whether a node has room for the new datadir and for the old one.
+func (k *Cluster) checkPlace(node string, p place) {
+	k.plan.needs(node+":"+p.datadir, k.size+prepareSpare, p.free)
+	if p.oldUse > 0 {
+		k.plan.needs(node+":"+path.Dir(p.aside), p.oldUse, p.oldFree)
+	}
+	if p.mount {
+		k.plan.refuse("", "let the server's datadir be a directory inside the mount", "the datadir of %s, %s, is a mount point and cannot be moved aside", node, p.datadir)
+	}
+	if strings.HasPrefix(p.aside, p.datadir+"/") {
+		k.plan.refuse("", "give a directory elsewhere", "--old-to %s lies in the datadir of %s", k.o.OldTo, node)
+	}
+	if p.kept != "" {
+		k.plan.Notes = append(k.plan.Notes, "an earlier restore of this point left the data from before it on "+node+" in "+p.kept)
+	}
 }
 
 // checkVersion compares the tool that would prepare the copy with the server that wrote it.
@@ -96,6 +115,10 @@ func (k *Cluster) checkLive(ctx context.Context) {
 		s, err := k.status(ctx, n)
 		if err != nil {
 			k.checkIdentity(n.Name, k.places[i].uuid)
+			if k.runs(ctx, n) {
+				answered = true
+				k.plan.refuse(AcceptWriters, "correct the login in holdfast.yml, or stop the server", "the server on %s runs and cannot be asked who is connected: %v", n.Name, err)
+			}
 			continue
 		}
 		answered = true
@@ -142,21 +165,31 @@ func (k *Cluster) status(ctx context.Context, n ClusterNode) (mariadb.Status, er
 }
 
 func (k *Cluster) describe() {
-	first, id := k.o.Nodes[0].Name, k.plan.Point
+	first := k.o.Nodes[0].Name
 	k.plan.Steps = append(k.plan.Steps,
 		fmt.Sprintf("write %s of %s, as it was at %s, beside the datadir of %s and prepare it", size(k.size), k.component.Name, k.component.At.Format("2006-01-02 15:04:05 MST"), first),
 		fmt.Sprintf("stop the server on %s", strings.Join(k.names(), ", ")))
 	for i, n := range k.o.Nodes {
-		aside := k.places[i].aside(id, k.o.OldTo)
-		k.plan.Steps = append(k.plan.Steps, fmt.Sprintf("on %s move %s to %s", n.Name, k.places[i].datadir, aside))
-		k.plan.Undo = append(k.plan.Undo, fmt.Sprintf("on %s, with all servers stopped: rm -r %s && mv -T %s %s", n.Name, k.places[i].datadir, aside, k.places[i].datadir))
+		p := k.places[i]
+		if p.old() == p.aside {
+			k.plan.Steps = append(k.plan.Steps, fmt.Sprintf("on %s move %s to %s", n.Name, p.datadir, p.aside))
+		}
 	}
-	k.plan.Undo = append(k.plan.Undo, "start the cluster from the node that was ahead")
+	k.plan.Undo = k.undo(len(k.o.Nodes))
 	k.plan.Steps = append(k.plan.Steps, fmt.Sprintf("start %s as a new cluster with %s", first, k.o.Control.Describe()))
 	for _, n := range k.o.Nodes[1:] {
 		k.plan.Steps = append(k.plan.Steps, fmt.Sprintf("start %s, which takes a full copy from the cluster", n.Name))
 	}
 	k.plan.Steps = append(k.plan.Steps, fmt.Sprintf("check that all %d nodes are Synced in one Primary cluster", len(k.o.Nodes)))
+}
+
+// undo tells how the restore is taken back once the datadirs of the first so many nodes have been moved.
+func (k *Cluster) undo(moved int) []string {
+	var steps []string
+	for i, n := range k.o.Nodes[:moved] {
+		steps = append(steps, fmt.Sprintf("on %s, with all servers stopped: %s", n.Name, k.places[i].undo()))
+	}
+	return append(steps, "start the old cluster anew from "+k.o.Nodes[0].Name+", which was stopped last, and let the others join it")
 }
 
 func (k *Cluster) names() []string {

@@ -94,10 +94,10 @@ func (d *Datadir) Execute(ctx context.Context) error {
 	if err := d.r.step("prepare", func() error { return d.prepare.run(ctx, d.to) }); err != nil {
 		return problem.Wrap(err, "prepare", d.to)
 	}
-	if err := done(); err != nil {
-		return err
+	if err := giveTo(d.to, int(number(d.component.Identity, "uid")), int(number(d.component.Identity, "gid"))); err != nil {
+		return problem.Wrap(err, "give to the server's user", d.to)
 	}
-	return giveTo(d.to, int(number(d.component.Identity, "uid")), int(number(d.component.Identity, "gid")))
+	return done()
 }
 
 // giveTo makes the server's user own the directory and everything in it, and brings it to stable storage. Without root

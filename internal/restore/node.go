@@ -4,6 +4,7 @@ import (
 	"context"
 	_ "embed"
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -32,18 +33,24 @@ type place struct {
 	free    int64  // bytes on the file system that holds it
 	image   string // image of the container, "" without one
 	backup  string // version of mariadb-backup
+	empty   bool   // the datadir holds nothing
+	stale   bool   // an interrupted restore of this point left a staged datadir
+	aside   string // where the old datadir goes, absent
+	kept    string // where an earlier restore of this point left one, "" if there is none
+	oldUse  int64  // bytes that moving it aside takes there, 0 on the same file system
+	oldFree int64
 }
 
 //go:embed place.sh
 var placeScript string
 
-// survey asks the machine of n.
-func survey(ctx context.Context, n ClusterNode) (place, error) {
-	args := []string{"sh", "-c", placeScript, "holdfast"}
+// survey asks the machine of n, for a restore of point id that moves the old datadir below oldTo, or beside the new one.
+func survey(ctx context.Context, n ClusterNode, id, oldTo string) (place, error) {
+	engine, container := "", ""
 	if e := n.Server.Engine; e != nil {
-		args = append(args, e.Command, e.Container)
+		engine, container = e.Command, e.Container
 	}
-	out, err := host.Output(ctx, n.Machine, host.Cmd{Args: args})
+	out, err := host.Output(ctx, n.Machine, host.Cmd{Args: []string{"sh", "-c", placeScript, "holdfast", engine, container, id, oldTo}})
 	if err != nil {
 		return place{}, problem.Wrap(err, "look at the data directory of", n.Name)
 	}
@@ -59,11 +66,11 @@ func parsePlace(node, out string) (place, error) {
 	p := place{
 		datadir: strings.TrimRight(v["datadir"], "/"), exists: v["exists"] == "1", mount: v["mount"] == "1", mode: v["mode"],
 		label: v["label"], uuid: v["uuid"], image: v["image"], backup: versionPattern.FindString(v["backup"]),
+		empty: v["empty"] == "1", stale: v["stale"] == "1", aside: v["aside"], kept: v["kept"],
+		free: kib(v["free"]), oldUse: kib(v["olduse"]), oldFree: kib(v["oldfree"]),
 	}
 	p.uid, _ = strconv.Atoi(v["uid"])
 	p.gid, _ = strconv.Atoi(v["gid"])
-	free, _ := strconv.ParseInt(v["free"], 10, 64)
-	p.free = free << 10
 	if p.datadir == "" || !p.exists {
 		return p, problem.New(problem.Failed, "deploy the database containers first (they may be stopped), so that there is a place to restore to",
 			"%s has no data directory for the server: %q", node, p.datadir)
@@ -71,15 +78,37 @@ func parsePlace(node, out string) (place, error) {
 	return p, nil
 }
 
+// kib reads a number of KiB, in bytes; what is absent is 0.
+func kib(text string) int64 {
+	n, _ := strconv.ParseInt(text, 10, 64)
+	return n << 10
+}
+
 // staging is where the new datadir is prepared, on the same file system and so one rename away from its place.
 func (p place) staging(id string) string { return p.datadir + ".holdfast-new-" + id }
 
-// aside is where the old datadir goes.
-func (p place) aside(id, to string) string {
-	if to != "" {
-		return strings.TrimRight(to, "/") + "/mariadb-" + id
+// old is where the datadir from before the restore is once the restore is done: an interrupted one may have moved it
+// already and left an empty one in its place.
+func (p place) old() string {
+	if p.empty && p.kept != "" {
+		return p.kept
 	}
-	return p.datadir + ".holdfast-old-" + id
+	return p.aside
+}
+
+// undo is the command that takes the restore on a node back; it does nothing where no old datadir is.
+func (p place) undo() string {
+	return fmt.Sprintf("test -d %[1]s && rm -rf %[2]s && mv -T %[1]s %[2]s", shellQuote(p.old()), shellQuote(p.datadir))
+}
+
+var plainWord = regexp.MustCompile(`^[\w./:@=+-]+$`)
+
+// shellQuote makes text one word of a shell command.
+func shellQuote(text string) string {
+	if plainWord.MatchString(text) {
+		return text
+	}
+	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
 }
 
 // sh runs a piece of shell on a machine with arguments that it gets as $1, $2, ...
@@ -88,7 +117,10 @@ func sh(ctx context.Context, h host.Host, script string, args ...string) error {
 }
 
 // moveAside moves the old datadir away and puts an empty one with the same owner, mode and label in its place.
-func (p place) moveAside(ctx context.Context, n ClusterNode, id, to string) error {
+func (p place) moveAside(ctx context.Context, n ClusterNode) error {
+	if p.old() != p.aside {
+		return nil
+	}
 	const script = `old=$1 aside=$2 owner=$3 mode=$4 label=$5
 [ ! -e "$aside" ] || { echo "$aside exists already" >&2; exit 1; }
 mkdir -p "$(dirname "$aside")"
@@ -96,7 +128,7 @@ mv -T "$old" "$aside"
 mkdir "$old"
 chown "$owner" "$old"; chmod "$mode" "$old"
 [ -z "$label" ] || chcon "$label" "$old"`
-	err := sh(ctx, n.Machine, script, p.datadir, p.aside(id, to), p.owner(), p.mode, p.label)
+	err := sh(ctx, n.Machine, script, p.datadir, p.aside, p.owner(), p.mode, p.label)
 	if err != nil {
 		return fmt.Errorf("move the old datadir of %s aside: %w", n.Name, err)
 	}
@@ -122,13 +154,17 @@ func (p place) own(ctx context.Context, n ClusterNode, id string) error {
 
 func (p place) owner() string { return fmt.Sprintf("%d:%d", p.uid, p.gid) }
 
+// anyBackup runs mariadb-backup under the name that the release at hand has for it.
+var anyBackup = []string{"sh", "-c", `exec "$(command -v mariadb-backup || command -v mariabackup)" "$@"`, "mariadb-backup"}
+
 // prepare prepares the staged files with the mariadb-backup that belongs to the node's server.
 func (p place) prepare(ctx context.Context, n ClusterNode, id string) error {
 	dir := p.staging(id)
-	command := []string{"mariadb-backup"}
+	command := anyBackup
 	if e := n.Server.Engine; e != nil {
 		command = append([]string{e.Command, "run", "--rm", "--network=none", "--user=0", "--entrypoint=", "--volume=" + dir + ":/restore:z"}, ulimits(e.Command)...)
-		command = append(command, p.image, "mariadb-backup")
+		command = append(command, p.image)
+		command = append(command, anyBackup...)
 		dir = "/restore"
 	}
 	if err := prepareWith(ctx, n.Machine, command, dir); err != nil {

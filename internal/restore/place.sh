@@ -1,7 +1,7 @@
 # Tells, in lines of NAME=VALUE, where the data directory of a server is on this machine and what it is like. Given a
 # container engine and a container, it is the place behind the container's volume; the container may be stopped.
-# usage: sh -c SCRIPT holdfast [ENGINE CONTAINER]
-engine=${1-} container=${2-}
+# usage: sh -c SCRIPT holdfast ENGINE CONTAINER POINT OLD_TO, where ENGINE and OLD_TO may be empty
+engine=${1-} container=${2-} point=${3-} oldto=${4-}
 if [ -n "$engine" ]; then
 	datadir=$("$engine" inspect --format '{{range .Mounts}}{{if eq .Destination "/var/lib/mysql"}}{{.Source}}{{end}}{{end}}' "$container" 2>/dev/null)
 	[ -n "$datadir" ] || datadir=$("$engine" volume inspect --format '{{.Mountpoint}}' mariadb 2>/dev/null)
@@ -25,4 +25,21 @@ echo "mode=$(stat -c %a "$datadir")"
 echo "free=$(df -kP "$datadir" | awk 'NR==2 {print $4}')"
 label=$(stat -c %C "$datadir" 2>/dev/null)
 case $label in *:*) echo "label=$label" ;; esac
+[ ! -d "$datadir.holdfast-new-$point" ] || echo stale=1
+aside=$datadir.holdfast-old-$point
+[ -z "$oldto" ] || aside=${oldto%/}/mariadb-$point
+# What an earlier restore of the same point kept stays. A datadir with nothing in it needs no place of its own.
+base=$aside n=1
+while [ -e "$aside" ]; do
+	echo "kept=$aside"
+	n=$((n + 1)) aside=$base-$n
+done
+echo "aside=$aside"
+[ -n "$(ls -A "$datadir")" ] || echo empty=1
+parent=$(dirname "$aside")
+while [ ! -e "$parent" ]; do parent=$(dirname "$parent"); done
+if [ "$(stat -c %d "$parent")" != "$(stat -c %d "$datadir")" ]; then
+	echo "olduse=$(du -sk "$datadir" | cut -f 1)"
+	echo "oldfree=$(df -kP "$parent" | awk 'NR==2 {print $4}')"
+fi
 [ ! -r "$datadir/grastate.dat" ] || echo "uuid=$(sed -n 's/^uuid:[[:space:]]*//p' "$datadir/grastate.dat")"

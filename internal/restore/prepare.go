@@ -87,10 +87,10 @@ func (r *Restorer) localPreparer(tool, version string) preparer {
 }
 
 // prepareWith runs the tool, as command, on dir and believes it only when it says that it completed.
-func prepareWith(ctx context.Context, h host.Host, command []string, dir string) error {
+func prepareWith(ctx context.Context, h host.Host, command []string, dir string, env ...string) error {
 	var last string
 	args := append(append([]string{}, command...), "--no-defaults", "--prepare", "--target-dir="+dir, "--use-memory="+strconv.Itoa(prepareMemory))
-	err := host.Run(ctx, h, host.Cmd{Args: args, OnStderr: func(line string) {
+	err := host.Run(ctx, h, host.Cmd{Args: args, Env: env, OnStderr: func(line string) {
 		if strings.TrimSpace(line) != "" {
 			last = line
 		}
@@ -124,9 +124,9 @@ func (r *Restorer) imagePreparer(ctx context.Context, p point.Point, c point.Com
 		}
 		command := []string{engine, "run", "--rm", "--network=none", "--user=0", "--entrypoint=", "--volume=" + dir + ":/restore"}
 		command = append(command, ulimits(engine)...)
-		return prepareWith(ctx, r.Local, append(command, digest, "mariadb-backup"), "/restore")
+		return prepareWith(ctx, r.Local, append(append(command, digest), anyBackup...), "/restore", engineEnv()...)
 	}
-	if host.Run(ctx, r.Local, host.Cmd{Args: []string{engine, "image", "inspect", digest}}) == nil {
+	if host.Run(ctx, r.Local, host.Cmd{Args: []string{engine, "image", "inspect", digest}, Env: engineEnv()}) == nil {
 		return preparer{"mariadb-backup in the server's own image, which " + engine + " has here", run}, true
 	}
 	saved, ok := savedImage(p, digest)

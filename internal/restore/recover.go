@@ -30,10 +30,19 @@ func (k *Cluster) Execute(ctx context.Context) error {
 	if err := k.replace(ctx); err != nil {
 		return &problem.Error{
 			Kind: problem.KindOf(err), Op: "restore the cluster", Cause: err,
-			Hint: strings.Trim(problem.HintOf(err)+"; the old datadirs are kept. To take the restore back: "+strings.Join(k.plan.Undo, "; "), "; "),
+			Hint: k.afterwards(err),
 		}
 	}
 	return nil
+}
+
+// afterwards is the hint of a restore that failed once the servers were asked to stop.
+func (k *Cluster) afterwards(err error) string {
+	hint := "the old datadirs are kept. To take the restore back: "
+	if k.moved == 0 {
+		hint = "no datadir was touched. To go on as before: "
+	}
+	return strings.TrimPrefix(problem.HintOf(err)+"; "+hint+strings.Join(k.undo(k.moved), "; "), "; ")
 }
 
 // stage writes and prepares the new datadir beside the old one of the first node, while the cluster may still run.
@@ -71,9 +80,15 @@ func (k *Cluster) send(ctx context.Context, n ClusterNode, dir string) error {
 		sent, err = writeTar(pw, sub, k.r.counter("write to "+n.Name, k.size))
 		pw.CloseWithError(err)
 	}()
-	// A feed that is cut lacks the archive's end, which tar notices.
-	const script = `mkdir -m 700 "$1" && tar --extract --numeric-owner --same-permissions --directory="$1" --file=- &&
-find "$1" -type f -printf '%s\n' | awk '{n++; s+=$1} END {printf "%d %.0f\n", n, s}'`
+	// A feed that is cut lacks the archive's end, which tar notices. A restore that was killed leaves its directory; one
+	// that runs works in it.
+	const script = `for p in /proc/[0-9]*/cwd; do
+	case $(readlink "$p") in
+	"$1" | "$1"/*) echo "another restore of this point writes to $1" >&2; exit 1 ;;
+	esac
+done
+rm -rf "$1" && mkdir -m 700 "$1" && cd "$1" && tar --extract --numeric-owner --same-permissions --file=- &&
+find . -type f -printf '%s\n' | awk '{n++; s+=$1} END {printf "%d %.0f\n", n, s}'`
 	out, err := host.Output(ctx, n.Machine, host.Cmd{Args: []string{"sh", "-c", script, "holdfast", dir}, Stdin: pr, Bulk: true})
 	pr.CloseWithError(errors.New("the other side ended"))
 	if err != nil {
@@ -178,8 +193,8 @@ func (k *Cluster) stopAll(ctx context.Context) error {
 		if err := k.o.Control.Stop(ctx, k.o.Nodes[i].Node); err != nil {
 			return err
 		}
-		if _, err := k.status(ctx, k.o.Nodes[i]); err == nil {
-			return fmt.Errorf("the server on %s still answers after it was stopped", k.o.Nodes[i].Name)
+		if k.runs(ctx, k.o.Nodes[i]) {
+			return fmt.Errorf("the server on %s still runs after it was stopped", k.o.Nodes[i].Name)
 		}
 	}
 	return nil
@@ -187,7 +202,8 @@ func (k *Cluster) stopAll(ctx context.Context) error {
 
 func (k *Cluster) exchange(ctx context.Context) error {
 	for i, n := range k.o.Nodes {
-		if err := k.places[i].moveAside(ctx, n, k.plan.Point, k.o.OldTo); err != nil {
+		k.moved = i + 1
+		if err := k.places[i].moveAside(ctx, n); err != nil {
 			return err
 		}
 	}

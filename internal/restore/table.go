@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"io"
 	"io/fs"
 	"path"
@@ -41,6 +42,7 @@ type Table struct {
 	conn      *mariadb.Conn
 	into      string // database that the rows are loaded into
 	kept      string // new name of the table that is replaced
+	mark      string // stands in into until the table there is whole
 	exists    bool   // the table that would be replaced is there
 }
 
@@ -57,11 +59,11 @@ func (r *Restorer) Table(ctx context.Context, p point.Point, o TableOptions) (*T
 	if err := t.connect(ctx); err != nil {
 		return nil, err
 	}
-	t.kept = keptName(o.Table, p.ID)
 	t.into = o.Database + "_restored"
 	if o.Replace {
-		t.into = "holdfast_restore_" + suffix(p.ID)
+		t.into = scratchName(o.Database, o.Table, p.ID)
 	}
+	t.mark = tail(o.Table, "_incomplete")
 	if err := t.checkPlace(ctx); err != nil {
 		return nil, err
 	}
@@ -75,11 +77,26 @@ func suffix(id string) string { return strings.ReplaceAll(id, "-", "_") }
 // maxName is how many characters the name of a table may have.
 const maxName = 64
 
-// keptName is the name under which a table that is replaced stays.
-func keptName(table, id string) string {
-	tail := "_before_" + suffix(id)
+// tail lengthens the name of a table, which it cuts where it would grow too long.
+func tail(table, tail string) string {
 	runes := []rune(table)
 	return string(runes[:min(len(runes), maxName-len(tail))]) + tail
+}
+
+// keptName is the n-th name under which a table that is replaced may stay.
+func keptName(table, id string, n int) string {
+	end := "_before_" + suffix(id)
+	if n > 1 {
+		end += fmt.Sprintf("_%d", n)
+	}
+	return tail(table, end)
+}
+
+// scratchName is the database that a table is loaded into before it is exchanged, one for each table and point.
+func scratchName(db, table, id string) string {
+	h := fnv.New32a()
+	fmt.Fprintf(h, "%s.%s", db, table)
+	return fmt.Sprintf("holdfast_restore_%s_%08x", suffix(id), h.Sum32())
 }
 
 // find looks the table up in the copy.
@@ -133,48 +150,85 @@ func (t *Table) connect(ctx context.Context) error {
 		}
 		return nil
 	}
-	return problem.New(problem.Failed, "bring the cluster up first: holdfast restore mariadb POINT --cluster does it from a copy",
-		"no node takes writes: %w", errors.Join(errs...))
+	hint := "bring the cluster up first: holdfast restore mariadb POINT --cluster does it from a copy"
+	if strings.Contains(fmt.Sprint(errs), "ERROR 1045") {
+		hint = "correct mariadb.admin in holdfast.yml: the servers refuse the login of " + t.o.Login.User
+	}
+	return problem.New(problem.Failed, hint, "no node takes writes: %w", errors.Join(errs...))
 }
 
 // checkPlace looks at what stands where the table shall go.
 func (t *Table) checkPlace(ctx context.Context) error {
-	where, err := survey(ctx, t.node)
+	where, err := survey(ctx, t.node, t.plan.Point, "")
 	if err != nil {
 		return err
 	}
 	t.plan.needs(t.node.Name+":"+where.datadir, 2*t.table.Bytes, where.free)
-	taken, err := t.count(ctx, "TABLES WHERE TABLE_SCHEMA=%s AND TABLE_NAME=%s", t.into, t.o.Table)
-	if err != nil {
-		return err
-	}
-	if taken > 0 {
-		t.plan.refuse("", fmt.Sprintf("rename or drop %s.%s first", t.into, t.o.Table), "there is a table %s.%s already", t.into, t.o.Table)
-	}
 	if !t.o.Replace {
-		return nil
+		return t.checkBeside(ctx)
 	}
 	return t.checkReplace(ctx)
 }
 
-// checkReplace refuses to exchange a table that others are tied to: a foreign key follows a renamed table, and a
-// trigger cannot leave its database.
-func (t *Table) checkReplace(ctx context.Context) error {
-	for _, tie := range []struct{ what, from string }{
-		{"a foreign key", "KEY_COLUMN_USAGE WHERE REFERENCED_TABLE_NAME IS NOT NULL AND (TABLE_SCHEMA=%[1]s AND TABLE_NAME=%[2]s OR REFERENCED_TABLE_SCHEMA=%[1]s AND REFERENCED_TABLE_NAME=%[2]s)"},
-		{"a trigger", "TRIGGERS WHERE EVENT_OBJECT_SCHEMA=%s AND EVENT_OBJECT_TABLE=%s"},
-	} {
-		n, err := t.count(ctx, tie.from, t.o.Database, t.o.Table)
-		if err != nil {
-			return err
-		}
-		if n > 0 {
-			t.plan.refuse("", "restore it without --replace and move the rows with SQL", "%s.%s has %s, so it cannot be exchanged", t.o.Database, t.o.Table, tie.what)
+// checkBeside looks for a table in the way. One that a cut-off restore left, with a mark beside it, is loaded anew.
+func (t *Table) checkBeside(ctx context.Context) error {
+	taken, err := t.has(ctx, t.into, t.o.Table)
+	if err != nil || !taken {
+		return err
+	}
+	unfinished, err := t.has(ctx, t.into, t.mark)
+	if err == nil && unfinished {
+		t.plan.Steps = append(t.plan.Steps, fmt.Sprintf("drop %s.%s, which an earlier restore left unfinished", t.into, t.o.Table))
+		return nil
+	}
+	t.plan.refuse("", fmt.Sprintf("rename or drop %s.%s first", t.into, t.o.Table), "there is a table %s.%s already", t.into, t.o.Table)
+	return err
+}
+
+func (t *Table) has(ctx context.Context, db, table string) (bool, error) {
+	n, err := t.count(ctx, "TABLES WHERE TABLE_SCHEMA=%s AND TABLE_NAME=%s", db, table)
+	return n > 0, err
+}
+
+// ties are what keeps a table from being exchanged: a foreign key follows a renamed table, and a trigger cannot leave
+// its database.
+var ties = []struct{ what, from string }{
+	{"a foreign key", "KEY_COLUMN_USAGE WHERE REFERENCED_TABLE_NAME IS NOT NULL AND (TABLE_SCHEMA=%[1]s AND TABLE_NAME=%[2]s OR REFERENCED_TABLE_SCHEMA=%[1]s AND REFERENCED_TABLE_NAME=%[2]s)"},
+	{"a trigger", "TRIGGERS WHERE EVENT_OBJECT_SCHEMA=%s AND EVENT_OBJECT_TABLE=%s"},
+}
+
+// tied names what ties a table, "" when nothing does.
+func (t *Table) tied(ctx context.Context, db, table string) (string, error) {
+	for _, tie := range ties {
+		n, err := t.count(ctx, tie.from, db, table)
+		if err != nil || n > 0 {
+			return tie.what, err
 		}
 	}
-	n, err := t.count(ctx, "TABLES WHERE TABLE_SCHEMA=%s AND TABLE_NAME=%s", t.o.Database, t.o.Table)
-	t.exists = n > 0
-	return err
+	return "", nil
+}
+
+const untie = "restore it without --replace and move the rows with SQL"
+
+// checkReplace refuses to exchange a table that is tied to others, and finds a free name for it.
+func (t *Table) checkReplace(ctx context.Context) error {
+	tie, err := t.tied(ctx, t.o.Database, t.o.Table)
+	if err != nil {
+		return err
+	}
+	if tie != "" {
+		t.plan.refuse("", untie, "%s.%s has %s, so it cannot be exchanged", t.o.Database, t.o.Table, tie)
+	}
+	if t.exists, err = t.has(ctx, t.o.Database, t.o.Table); err != nil {
+		return err
+	}
+	for n, taken := 1, true; taken; n++ {
+		t.kept = keptName(t.o.Table, t.plan.Point, n)
+		if taken, err = t.has(ctx, t.o.Database, t.kept); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // count counts rows of a table of information_schema.
@@ -218,6 +272,7 @@ func (t *Table) describe() {
 		return
 	}
 	t.plan.Steps = append(t.plan.Steps, fmt.Sprintf("move it to %s.%s, where no table is now", t.o.Database, t.o.Table))
+	t.plan.Undo = []string{"DROP TABLE " + quoted(t.o.Database, t.o.Table)}
 }
 
 func quoted(db, table string) string { return mariadb.Quote(db) + "." + mariadb.Quote(table) }
@@ -228,7 +283,7 @@ func (t *Table) Plan() *Plan { return &t.plan }
 // Execute loads the table and, with Replace, exchanges it. A failure leaves the table that was there as it was.
 func (t *Table) Execute(ctx context.Context) error {
 	name := t.o.Database + "." + t.o.Table
-	if _, err := t.conn.Query(ctx, "CREATE DATABASE IF NOT EXISTS "+mariadb.Quote(t.into)); err != nil {
+	if err := t.begin(ctx); err != nil {
 		return problem.Wrap(err, "restore table", name)
 	}
 	if err := t.r.step("load "+name, func() error { return t.load(ctx) }); err != nil {
@@ -238,9 +293,25 @@ func (t *Table) Execute(ctx context.Context) error {
 		return problem.Wrap(err, "restore table", name)
 	}
 	if !t.o.Replace {
-		return nil
+		return t.query(ctx, "DROP TABLE "+quoted(t.into, t.mark))
 	}
 	return t.r.step("exchange "+name, func() error { return t.exchange(ctx) })
+}
+
+// begin makes the place to load into. Until the load is done a marked table stands beside the one that is loaded, so
+// that one which was cut off is not taken for restored, whoever looks.
+func (t *Table) begin(ctx context.Context) error {
+	clear := "DROP TABLE IF EXISTS " + quoted(t.into, t.o.Table)
+	if t.o.Replace {
+		clear = fmt.Sprintf("DROP DATABASE %[1]s; CREATE DATABASE %[1]s", mariadb.Quote(t.into))
+	}
+	return t.query(ctx, fmt.Sprintf("CREATE DATABASE IF NOT EXISTS %s; CREATE TABLE IF NOT EXISTS %s (unfinished INT PRIMARY KEY) COMMENT 'the table beside is not restored yet'; %s",
+		mariadb.Quote(t.into), quoted(t.into, t.mark), clear))
+}
+
+func (t *Table) query(ctx context.Context, sql string) error {
+	_, err := t.conn.Query(ctx, sql)
+	return err
 }
 
 // load feeds the session's settings and the table's own file to the client.
@@ -317,11 +388,17 @@ func (t *Table) compare(ctx context.Context) error {
 
 // exchange swaps the tables in one statement.
 func (t *Table) exchange(ctx context.Context) error {
+	tie, err := t.tied(ctx, t.into, t.o.Table)
+	if err != nil {
+		return err
+	}
+	if tie != "" {
+		return problem.New(problem.Failed, untie+"; drop the database "+t.into, "the table of the copy has %s, so it cannot take its place", tie)
+	}
 	var swap string
 	if t.exists {
 		swap = fmt.Sprintf("%s TO %s, ", quoted(t.o.Database, t.o.Table), quoted(t.o.Database, t.kept))
 	}
-	_, err := t.conn.Query(ctx, fmt.Sprintf("CREATE DATABASE IF NOT EXISTS %s; RENAME TABLE %s%s TO %s; DROP DATABASE %s",
+	return t.query(ctx, fmt.Sprintf("CREATE DATABASE IF NOT EXISTS %s; RENAME TABLE %s%s TO %s; DROP DATABASE %s",
 		mariadb.Quote(t.o.Database), swap, quoted(t.into, t.o.Table), quoted(t.o.Database, t.o.Table), mariadb.Quote(t.into)))
-	return err
 }
