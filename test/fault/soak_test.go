@@ -1,0 +1,246 @@
+package fault
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"holdfast/internal/event"
+	"holdfast/internal/point"
+	"holdfast/test/journey"
+)
+
+// phase is a part of a backup: from the moment that begins fits an event until the next phase, or the end.
+type phase struct {
+	name   string
+	begins func(event.Event) bool
+}
+
+// phases are those of a backup of mariadb, in their order.
+func phases() []phase {
+	captured := map[string]bool{}
+	return []phase{
+		{"plan", func(e event.Event) bool { return e.Kind == event.RunStarted }},
+		{"stream", func(e event.Event) bool { return e.Kind == event.Started }},
+		{"seal", func(e event.Event) bool {
+			if e.Kind == event.Finished {
+				captured[e.Component] = true
+			}
+			return captured["shard0/physical"] && captured["shard0/logical"]
+		}},
+	}
+}
+
+// moments is how many kills each phase gets: five, or hundreds when HOLDFAST_SOAK is set.
+func moments() int {
+	if os.Getenv("HOLDFAST_SOAK") != "" {
+		return 150
+	}
+	return 5
+}
+
+// TestSoakKilledBackup kills holdfast at seeded random moments of every phase. No run leaves half a point, a process or
+// a node out of step; each is told by the run after it; and what was there before stays.
+func TestSoakKilledBackup(t *testing.T) {
+	s := shared(t)
+	s = at(t, s.lab, s.site.Copy(t, s.lab))
+	k := &killer{scene: s, dice: rand.New(rand.NewPCG(7, 11)), before: s.Points()}
+	lengths := k.measure()
+	for i, p := range phases() {
+		t.Run(p.name, func(t *testing.T) {
+			k.scene.t = t
+			for kill, tries := 0, 0; kill < moments(); tries++ {
+				if tries > 4*moments() {
+					t.Fatalf("only %d of %d kills met the phase", kill, moments())
+				}
+				after := time.Duration(k.dice.Float64() * float64(lengths[i]))
+				if k.strike(t, i, after) {
+					kill++
+				}
+			}
+			k.kept(k.before)
+		})
+	}
+	p := s.Backup("mariadb")
+	if k.pending != "" && !slices.ContainsFunc(p.Notes, func(n string) bool { return strings.Contains(n, k.pending) }) {
+		t.Errorf("the notes do not tell that %s was killed: %q", k.pending, p.Notes)
+	}
+	s.Run("verify", "--full", "--all")
+}
+
+// killer runs backups and kills them.
+type killer struct {
+	*scene
+	dice    *rand.Rand
+	before  []string
+	pending string // the killed run that the next one must tell of
+}
+
+// measure takes a point and returns how long each phase took.
+func (k *killer) measure() []time.Duration {
+	run := k.Start("backup", "mariadb")
+	if r := run.Wait(); r.Code != 0 {
+		k.t.Fatalf("the run to measure ended with %d: %s", r.Code, r.Stderr)
+	}
+	events := run.Events()
+	var begins []time.Time
+	for _, p := range phases() {
+		begins = append(begins, events[slices.IndexFunc(events, p.begins)].Time)
+	}
+	begins = append(begins, events[len(events)-1].Time)
+	var lengths []time.Duration
+	for i := range phases() {
+		lengths = append(lengths, begins[i+1].Sub(begins[i]))
+	}
+	k.before = k.Points()
+	return lengths
+}
+
+// strike kills a run some time into a phase, and looks at what is left. It reports false when the phase was over by
+// then.
+func (k *killer) strike(t *testing.T, i int, after time.Duration) bool {
+	t.Helper()
+	run := k.Start("backup", "mariadb")
+	began, ok := run.Await(phases()[i].begins)
+	if !ok {
+		t.Fatalf("the run ended before its %s: %+v", phases()[i].name, run.Wait())
+	}
+	select {
+	case <-time.After(after):
+	case <-run.Ended():
+	}
+	children, killed := run.Kill()
+	events := run.Events()
+	over := !killed || i+1 < len(phases()) && slices.ContainsFunc(events, phases()[i+1].begins)
+	t.Logf("killed %v after %v: %v, the phase was over: %v", began.Kind, after.Round(time.Millisecond), killed, over)
+	journey.Quiet(t, k.lab, children...)
+	k.tells(t, events)
+	k.pending = k.journal()
+	k.whole(t)
+	return !over
+}
+
+// tells demands that a run told of the one that was killed before it.
+func (k *killer) tells(t *testing.T, events []event.Event) {
+	t.Helper()
+	told := func(e event.Event) bool {
+		return e.Kind == event.Note && strings.Contains(e.Text, k.pending) && strings.Contains(e.Text, "was killed")
+	}
+	if k.pending != "" && !slices.ContainsFunc(events, told) {
+		t.Errorf("the run does not tell that %s was killed: %+v", k.pending, events)
+	}
+}
+
+// journal is the run that the state directory names as running; it was killed.
+func (k *killer) journal() string {
+	data, err := os.ReadFile(filepath.Join(k.site.State, "runs", "mariadb.running"))
+	if err != nil {
+		return ""
+	}
+	var entry struct{ Point string }
+	if json.Unmarshal(data, &entry) != nil || entry.Point == "" {
+		k.t.Errorf("the journal is %q", data)
+	}
+	return entry.Point
+}
+
+// whole demands that every point is complete: a killed run leaves none, or, when it was killed after the seal, a whole
+// one.
+func (k *killer) whole(t *testing.T) {
+	t.Helper()
+	var points []point.Point
+	if err := json.Unmarshal([]byte(k.Run("points", "--json")), &points); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range points {
+		if p.State != point.Complete {
+			t.Errorf("the kill left point %s, %s", p.ID, p.State)
+		}
+	}
+	if len(points) < len(k.before) {
+		t.Errorf("of the points %v only %d are left", k.before, len(points))
+	}
+}
+
+// TestSoakKilledRestore kills holdfast while it writes a data directory and while it prepares it. What it leaves is
+// marked, and the next restore does not take it for a good one.
+func TestSoakKilledRestore(t *testing.T) {
+	s := shared(t)
+	before := s.Points()
+	for _, step := range []string{"write", "prepare"} {
+		t.Run(step, func(t *testing.T) {
+			s := shared(t)
+			dir := filepath.Join(t.TempDir(), "datadir")
+			run := s.Start("restore", "mariadb", "latest:mariadb", "--to", dir, "--yes")
+			if _, ok := run.Await(func(e event.Event) bool { return e.Kind == event.Started && strings.HasPrefix(e.Component, step) }); !ok {
+				t.Fatalf("no step %q: %+v", step, run.Wait())
+			}
+			children, killed := run.Kill()
+			if !killed {
+				t.Fatal("the restore had ended before the kill")
+			}
+			journey.Quiet(t, s.lab, children...)
+			if _, err := os.Stat(filepath.Join(dir, "HOLDFAST-RESTORE-INCOMPLETE")); err != nil {
+				t.Errorf("the target has no mark: %v", err)
+			}
+			said(t, s.Try("restore", "mariadb", "latest:mariadb", "--to", dir, "--yes"), 1, dir)
+			s.Run("restore", "mariadb", "latest:mariadb", "--to", dir+"2", "--yes")
+			if _, err := os.Stat(filepath.Join(dir+"2", "HOLDFAST-RESTORE-INCOMPLETE")); err == nil {
+				t.Error("a restore that ended well left the mark")
+			}
+		})
+	}
+	s.kept(before)
+}
+
+// TestKilledClusterRestore kills holdfast while it writes and prepares the copy beside the first node's datadir: the
+// cluster does not notice, and a second try succeeds.
+func TestKilledClusterRestore(t *testing.T) {
+	s := shared(t)
+	before := s.Points()
+	sums := journey.Sums(t, s.lab, "ctl3")
+	uuid := s.clusterUUID("ctl1")
+	p := s.Show("latest:mariadb")
+	for _, step := range []string{"write", "prepare"} {
+		run := s.Start("restore", "mariadb", p.ID, "--cluster", "--yes")
+		if _, ok := run.Await(func(e event.Event) bool { return e.Kind == event.Started && strings.HasPrefix(e.Component, step) }); !ok {
+			t.Fatalf("no step %q: %+v", step, run.Wait())
+		}
+		children, killed := run.Kill()
+		if !killed {
+			t.Fatal("the restore had ended before the kill")
+		}
+		s.kept(before, children...)
+		if got := s.clusterUUID("ctl1"); got != uuid {
+			t.Errorf("killed during %q, the cluster is %s and was %s", step, got, uuid)
+		}
+	}
+	journey.SameSums(t, sums, journey.Sums(t, s.lab, "ctl3"))
+	s.Run("restore", "mariadb", p.ID, "--cluster", "--yes")
+	if got := s.clusterUUID("ctl1"); got == uuid {
+		t.Error("the second try replaced nothing")
+	}
+	for _, n := range s.lab.Nodes() {
+		journey.SameSums(t, sums, journey.Sums(t, s.lab, n.Host))
+	}
+	// The old datadirs of the first restore are in the way of a second one, which must say so before it stops a server.
+	r := s.Try("restore", "mariadb", p.ID, "--cluster", "--yes")
+	said(t, r, 1, fmt.Sprintf(".holdfast-old-%s", p.ID), "--old-to")
+	s.kept(before)
+	s.next()
+}
+
+func (s *scene) clusterUUID(node string) string {
+	s.t.Helper()
+	out, err := s.lab.SQL(s.t.Context(), node, "SHOW STATUS LIKE 'wsrep_cluster_state_uuid'")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return out
+}
