@@ -4,6 +4,7 @@
 package backup
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +18,8 @@ import (
 	"holdfast/internal/vault"
 )
 
+const defaultParallel = 4
+
 // Engine runs backups of some sources of one cloud into one vault.
 type Engine struct {
 	Cloud    string
@@ -24,7 +27,7 @@ type Engine struct {
 	Vault    *vault.Vault
 	Sources  []source.Source
 	Journal  Journal
-	Parallel int    // how many components stream at once; default 4
+	Parallel int    // how many components stream at once; 0 is 4
 	Only     string // capture only components whose name matches this pattern of path.Match; "" is all
 	Listen   event.Listener
 	Now      func() time.Time
@@ -59,10 +62,17 @@ func (e *Engine) Run(ctx context.Context) (point.Point, error) {
 	}
 	defer r.abandon()
 	r.stream(ctx, jobs)
-	if err := ctx.Err(); err != nil {
-		return point.Point{}, problem.Wrap(err, "back up", e.Cloud)
+	p, err := r.seal(ctx)
+	if stopped := ctx.Err(); err != nil && stopped != nil {
+		return point.Point{}, interrupted(stopped, e.Cloud)
 	}
-	return r.seal(ctx)
+	return p, err
+}
+
+func interrupted(err error, cloud string) error {
+	p := problem.Wrap(err, "back up", cloud)
+	p.Hint = "no point was made; earlier points are as they were"
+	return p
 }
 
 // lock takes the writer's lock of every source, or of none.
@@ -157,7 +167,7 @@ func (r *run) plan(ctx context.Context) []job {
 	var jobs []job
 	for i, s := range r.Sources {
 		if errs[i] != nil {
-			r.fail(source.Task{Source: s.Name(), Name: "plan", Required: true}, errs[i])
+			r.fail(source.Task{Source: s.Name(), Name: point.PlanName, Kind: point.Metadata, Mode: point.Full, Required: true}, errs[i])
 			continue
 		}
 		jobs = append(jobs, r.accept(s, plans[i].Only(r.Only))...)
@@ -222,7 +232,7 @@ func (r *run) abandon() {
 
 // stream captures all components, several at a time.
 func (r *run) stream(ctx context.Context, jobs []job) {
-	slots := make(chan struct{}, max(1, r.Parallel))
+	slots := make(chan struct{}, cmp.Or(max(r.Parallel, 0), defaultParallel))
 	var wg sync.WaitGroup
 	for _, j := range jobs {
 		slots <- struct{}{}
@@ -236,9 +246,12 @@ func (r *run) stream(ctx context.Context, jobs []job) {
 	wg.Wait()
 }
 
-// seal finishes every source's snapshot and then the point itself.
+// seal finishes every source's snapshot and then the point itself, unless the run was stopped.
 func (r *run) seal(ctx context.Context) (point.Point, error) {
 	for _, s := range r.Sources {
+		if err := ctx.Err(); err != nil {
+			return point.Point{}, err
+		}
 		if err := r.sealSource(ctx, s.Name()); err != nil {
 			r.failSource(s.Name(), err)
 		}

@@ -2,7 +2,9 @@ package backup
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -37,9 +39,10 @@ func (r *run) capture(ctx context.Context, j job) {
 	})
 	c := component(t, started)
 	if err == nil {
-		var w vault.Written
-		w, err = session.Finish(t.Path)
-		c.BytesNew = w.NewBytes
+		err = proven(out)
+	}
+	if err == nil {
+		c.BytesNew, err = finishTree(session, t.Path)
 	}
 	stop()
 	c.BytesRead, c.Seconds = read.Load(), r.Now().Sub(started).Seconds()
@@ -50,6 +53,26 @@ func (r *run) capture(ctx context.Context, j job) {
 		adopt(&c, out)
 	}
 	r.finish(c)
+}
+
+// proven refuses an outcome that does not say how the capture's end was proven.
+func proven(out source.Outcome) error {
+	switch {
+	case out.State != point.Good && out.State != point.ComponentPartial:
+		return fmt.Errorf("the capture ended in state %q, which says nothing", out.State)
+	case out.State == point.Good && len(out.Proof) == 0:
+		return errors.New("the capture ended without a proof of its end")
+	}
+	return nil
+}
+
+// finishTree waits until a component's tree is in the vault and returns how many bytes of it are new there.
+func finishTree(session *vault.Session, path string) (int64, error) {
+	w, err := session.Finish(path)
+	if err == nil && w.Files == 0 {
+		err = errors.New("the capture ended without a single file")
+	}
+	return w.NewBytes, err
 }
 
 // adopt takes what a capture proved into the component.
@@ -101,11 +124,12 @@ func (r *run) adoptFrom(ctx context.Context, t source.Task) (point.Component, er
 	return earlier, r.sessions[t.Source].Adopt(t.Path, entry)
 }
 
-// tellProgress emits progress events until the returned function is called.
+// tellProgress emits progress events until the returned function is called, and none after it.
 func (r *run) tellProgress(t source.Task, read *atomic.Int64) (stop func()) {
 	done := make(chan struct{})
-	ticker := time.NewTicker(progressEvery)
-	go func() {
+	var ended sync.WaitGroup
+	ended.Go(func() {
+		ticker := time.NewTicker(progressEvery)
 		defer ticker.Stop()
 		for {
 			select {
@@ -115,8 +139,11 @@ func (r *run) tellProgress(t source.Task, read *atomic.Int64) (stop func()) {
 				r.emit(event.Event{Kind: event.Progress, Source: t.Source, Component: t.Name, Bytes: read.Load(), Total: t.Estimate})
 			}
 		}
-	}()
-	return func() { close(done) }
+	})
+	return func() {
+		close(done)
+		ended.Wait()
+	}
 }
 
 // component begins the record of a task.

@@ -62,6 +62,9 @@ type Point struct {
 	Notes       []string    `json:"notes,omitempty"`
 }
 
+// PlanName names the failed component that stands for a source whose components could not even be listed.
+const PlanName = "plan"
+
 // Component is one thing inside a source, as captured. Path is where its tree stands in the source's snapshot.
 type Component struct {
 	Source    string         `json:"source"`

@@ -24,11 +24,11 @@ type Source interface {
 
 // Plan is a list of independent tasks, and what the planner wants to tell about what it left out.
 type Plan struct {
-	Tasks []Task
-	Notes []string
+	Tasks []Task   `json:"tasks"`
+	Notes []string `json:"notes,omitempty"`
 	// Skipped are components that cannot be captured now (a host that is down), with their reason. A required one
 	// makes the point partial.
-	Skipped []Task
+	Skipped []Task `json:"skipped,omitempty"`
 }
 
 // Task is one component to capture: a value that any process with the configuration could run.
