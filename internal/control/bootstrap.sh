@@ -4,10 +4,11 @@ set -eu
 engine=$1 container=$2 cnf=$3
 kept=$cnf.holdfast-kept
 # A kept copy means that an earlier bootstrap was cut off: that copy is the true configuration.
-[ -e "$kept" ] || cp -p "$cnf" "$kept"
+[ -e "$kept" ] || { cp -p "$cnf" "$kept.part" && mv "$kept.part" "$kept"; }
 put_back() { cat "$kept" >"$cnf" && rm -f "$kept"; }
 trap put_back EXIT
 trap 'exit 1' HUP INT TERM
+grep -q '^[[:space:]]*wsrep_cluster_address[[:space:]]*=' "$kept" || { echo "$cnf names no wsrep_cluster_address" >&2; exit 1; }
 sed 's|^\([[:space:]]*wsrep_cluster_address[[:space:]]*=[[:space:]]*\).*|\1gcomm://|' "$kept" >"$cnf"
 "$engine" start "$container" >/dev/null
 # Kolla's start script copies the configuration before the server reads it, so it is put back only when the server
@@ -19,3 +20,7 @@ until "$engine" exec "$container" sh -c 'mariadb-admin ping || mysqladmin ping' 
   [ "$("$engine" inspect --format '{{.State.Running}}' "$container")" = true ] || { echo "container $container stopped: see its log" >&2; exit 1; }
   sleep 0.5
 done
+put_back
+trap - EXIT
+unit=kolla-$container-container.service
+if command -v systemctl >/dev/null && systemctl cat "$unit" >/dev/null 2>&1; then systemctl start "$unit"; fi

@@ -4,6 +4,7 @@ import (
 	"context"
 	_ "embed"
 	"fmt"
+	"strings"
 
 	"holdfast/internal/host"
 	"holdfast/internal/problem"
@@ -17,9 +18,7 @@ type Kolla struct {
 	Container string
 	ConfigDir string // Kolla's configuration on the node; default /etc/kolla
 	// Ansible is the command that runs kolla-ansible on Deploy up to its subcommand, empty where there is none.
-	Ansible []string
-	// Old says that kolla-ansible is older than 2025.1 and names the action mariadb_recovery.
-	Old       bool
+	Ansible   []string
 	Inventory []string
 	Deploy    host.Host
 }
@@ -38,19 +37,27 @@ func (k Kolla) Describe() string {
 // pool may exceed.
 const graceSeconds = "300"
 
+// withUnit does something to a container, and to the systemd unit through which Kolla may keep it running: a container
+// that is stopped behind its unit's back is started again by it.
+const withUnit = `action=$1 engine=$2 container=$3; shift 3
+unit=kolla-$container-container.service
+has_unit() { command -v systemctl >/dev/null && systemctl cat "$unit" >/dev/null 2>&1; }
+if [ "$action" = stop ] && has_unit; then systemctl stop "$unit"; fi
+"$engine" "$action" "$@" "$container" >/dev/null
+if [ "$action" = start ] && has_unit; then systemctl start "$unit"; fi`
+
 // Stop stops the container.
 func (k Kolla) Stop(ctx context.Context, n Node) error {
-	return k.engine(ctx, n, "stop", "stop", "--time", graceSeconds, k.Container)
+	return k.act(ctx, n, "stop", "-t", graceSeconds)
 }
 
 // Join starts the container.
-func (k Kolla) Join(ctx context.Context, n Node) error {
-	return k.engine(ctx, n, "start", "start", k.Container)
-}
+func (k Kolla) Join(ctx context.Context, n Node) error { return k.act(ctx, n, "start") }
 
-func (k Kolla) engine(ctx context.Context, n Node, what string, args ...string) error {
-	if err := host.Run(ctx, n.Machine, host.Cmd{Args: append([]string{k.Engine}, args...)}); err != nil {
-		return fmt.Errorf("%s container %s on %s: %w", what, k.Container, n.Name, err)
+func (k Kolla) act(ctx context.Context, n Node, action string, options ...string) error {
+	args := append([]string{"sh", "-euc", withUnit, "holdfast", action, k.Engine, k.Container}, options...)
+	if err := host.Run(ctx, n.Machine, host.Cmd{Args: args}); err != nil {
+		return fmt.Errorf("%s container %s on %s: %w", action, k.Container, n.Name, err)
 	}
 	return nil
 }
@@ -76,14 +83,21 @@ func (k Kolla) Bootstrap(ctx context.Context, n Node) error {
 	return nil
 }
 
+// ansible begins a command line of kolla-ansible. Ansible refuses a locale without UTF-8.
+func (k Kolla) ansible() []string { return append([]string{"env", "LC_ALL=C.UTF-8"}, k.Ansible...) }
+
+// action is the name of the recovery: releases before 2025.1 write it with an underscore, and their help tells.
+func (k Kolla) action(ctx context.Context) string {
+	help, err := host.Output(ctx, k.Deploy, host.Cmd{Args: append(k.ansible(), "--help")})
+	if err == nil && strings.Contains(string(help), "mariadb_recovery") {
+		return "mariadb_recovery"
+	}
+	return "mariadb-recovery"
+}
+
 // recover lets kolla-ansible bootstrap from n and start all others.
 func (k Kolla) recover(ctx context.Context, n Node) error {
-	action := "mariadb-recovery"
-	if k.Old {
-		action = "mariadb_recovery"
-	}
-	// Ansible refuses a locale without UTF-8.
-	args := append(append([]string{"env", "LC_ALL=C.UTF-8"}, k.Ansible...), action)
+	args := append(k.ansible(), k.action(ctx))
 	for _, inv := range k.Inventory {
 		args = append(args, "-i", inv)
 	}
