@@ -142,6 +142,10 @@ func TestExplainGivesTheRemedy(t *testing.T) {
 			t.Errorf("error %q names neither the node nor what its tool said", err)
 		}
 	}
+	killed := explain(&host.ExitError{Host: "ctl2", Cmd: "mariadb-backup", Code: 137, Signal: "KILL"}, "back up", "ctl2")
+	if !strings.Contains(killed.Hint, "out-of-memory killer in the kernel's log on ctl2") {
+		t.Errorf("killed: hint %q", killed.Hint)
+	}
 }
 
 func TestStderrLogHidesHashes(t *testing.T) {
