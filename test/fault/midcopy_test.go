@@ -49,12 +49,12 @@ func TestMidCopy(t *testing.T) {
 		{
 			"mariadb-backup is killed", "shard0/physical", copying, mib,
 			func(t *testing.T, _ *scene, _ *journey.Run, v journey.Process) { v.Signal(t, syscall.SIGKILL) }, nil,
-			[]string{"mariadb-backup", "killed by signal KILL", "out-of-memory"},
+			[]string{"mariadb-backup", "killed by signal KILL", "kernel log"},
 		},
 		{
 			"mariadb-dump is killed", "shard0/logical", dumping, mib / 4,
 			func(t *testing.T, _ *scene, _ *journey.Run, v journey.Process) { v.Signal(t, syscall.SIGKILL) }, nil,
-			[]string{"mariadb-dump", "killed by signal KILL", "out-of-memory"},
+			[]string{"mariadb-dump", "killed by signal KILL", "kernel log"},
 		},
 		{"the server cuts the dump", "shard0/logical", dumping, mib / 4, cutDump, nil, []string{"mariadb-dump", "exit status"}},
 		{"the connection of the copy is cut", "shard0/physical", copying, mib, cutConnection, nil, []string{"mariadb-backup", "connection"}},

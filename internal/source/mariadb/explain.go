@@ -75,8 +75,5 @@ func explain(err error, op, node string) *problem.Error {
 		}
 	}
 	p.Hint = "read the server's error log on " + node + " and take the backup again"
-	if errors.As(err, &exit) && exit.Signal == "KILL" {
-		p.Hint = "something killed it: look for the out-of-memory killer in the kernel's log on " + node + ", then take the backup again"
-	}
 	return p
 }

@@ -143,7 +143,7 @@ func TestExplainGivesTheRemedy(t *testing.T) {
 		}
 	}
 	killed := explain(&host.ExitError{Host: "ctl2", Cmd: "mariadb-backup", Code: 137, Signal: "KILL"}, "back up", "ctl2")
-	if !strings.Contains(killed.Hint, "out-of-memory killer in the kernel's log on ctl2") {
+	if !strings.Contains(killed.Hint, "kernel log") {
 		t.Errorf("killed: hint %q", killed.Hint)
 	}
 }
