@@ -99,16 +99,20 @@ func usable(c point.Component) bool {
 
 // componentOf splits an operator's path into a component and the rest inside it.
 func componentOf(p point.Point, name string) (point.Component, string, error) {
-	clean := strings.Trim(strings.Replace(name, ":/", "/", 1), "/")
 	for _, c := range p.Components {
 		for _, prefix := range []string{c.Name, c.Source + "/" + c.Name} {
-			if clean != prefix && !strings.HasPrefix(clean, prefix+"/") {
+			rest, ok := strings.CutPrefix(strings.TrimPrefix(name, "/"), prefix)
+			if !ok || rest != "" && rest[0] != '/' && rest[0] != ':' {
 				continue
 			}
+			rest = strings.Trim(path.Clean(strings.TrimPrefix(rest, ":")), "/")
 			if !usable(c) {
 				return c, "", problem.New(problem.NotFound, "holdfast points shows other points", "%s is %s in point %s: %s", c.Name, c.State, p.ID, c.Reason)
 			}
-			return c, strings.Trim(strings.TrimPrefix(clean, prefix), "/"), nil
+			if rest == "." {
+				rest = ""
+			}
+			return c, rest, nil
 		}
 	}
 	return point.Component{}, "", problem.New(problem.NotFound, "holdfast show "+p.ID+" names the components", "no component of point %s holds %q", p.ID, name)

@@ -60,6 +60,9 @@ func (l Lineage) Add(child, parent string) error {
 	if err != nil {
 		return err
 	}
+	if ancestor(parents, child) == ancestor(parents, parent) {
+		return nil // and never a circle
+	}
 	parents[child] = parent
 	data, err := json.MarshalIndent(parents, "", "  ")
 	if err != nil {
