@@ -51,6 +51,9 @@ func (a *app) backup(ctx context.Context, names []string, o backupOptions) error
 	if _, err := path.Match(o.only, ""); err != nil {
 		return problem.New(problem.Usage, "quote it as in --only '*/physical'", "pattern %q: %w", o.only, err)
 	}
+	if o.parallel < 1 {
+		return problem.New(problem.Usage, "the default is 4", "--parallel must be at least 1")
+	}
 	return a.withVault(ctx, func(cfg *config.Config, v *vault.Vault) error {
 		cl, err := a.loadCloud(ctx, cfg)
 		if err != nil {
@@ -74,7 +77,7 @@ func (a *app) backup(ctx context.Context, names []string, o backupOptions) error
 		if err != nil {
 			return err
 		}
-		p.Tiers = []point.Tier{held(v)}
+		p.Tiers = tiers(v, p, nil)
 		return errors.Join(a.tellPoint(p), verdict(p))
 	})
 }
@@ -98,7 +101,7 @@ func verdict(p point.Point) error {
 	var missing []string
 	for _, c := range p.Components {
 		if c.State == point.ComponentFailed || c.State == point.ComponentPartial || c.State == point.Skipped && c.Required {
-			missing = append(missing, fmt.Sprintf("%s %s (%s)", c.Source, c.Name, c.State))
+			missing = append(missing, fmt.Sprintf("%s %s (%s: %s)", c.Source, c.Name, c.State, c.Reason))
 		}
 	}
 	kind, hint := problem.Partial, "holdfast doctor finds what is in the way; what was captured is kept"

@@ -45,7 +45,7 @@ func (a *app) doctor(ctx context.Context) error {
 	if v != nil {
 		defer v.Close(context.WithoutCancel(ctx))
 	}
-	areas := []area{vaultArea, {"kit", a.checkKit(cfg)}}
+	areas := []area{{"setup", checkSetup(cfg)}, vaultArea, {"kit", a.checkKit(cfg)}}
 	areas = append(areas, a.checkCloud(ctx, cfg, v)...)
 	if err := ctx.Err(); err != nil {
 		return err

@@ -26,6 +26,7 @@ type initOptions struct {
 	inventory []string
 	kolla     string
 	vault     string
+	state     string
 }
 
 func newInitCommand(a *app) *cobra.Command {
@@ -44,6 +45,7 @@ func newInitCommand(a *app) *cobra.Command {
 	c.Flags().StringSliceVar(&o.inventory, "inventory", nil, "Kolla's inventory `FILE`; default: looked for where it usually is")
 	c.Flags().StringVar(&o.kolla, "kolla-config", "/etc/kolla", "Kolla's configuration `DIR` on the deploy host")
 	c.Flags().StringVar(&o.vault, "vault", "/var/backups/holdfast", "`DIR` of the local vault, on a disk that is not the cloud's")
+	c.Flags().StringVar(&o.state, "state", config.DefaultState, "`DIR` of locks, caches and the recovery kit")
 	return c
 }
 
@@ -52,7 +54,7 @@ func (a *app) init(ctx context.Context, o initOptions) error {
 	cfg, err := a.config()
 	write := errors.Is(err, fs.ErrNotExist)
 	if write {
-		cfg, err = discover(ctx, o, filepath.Dir(file))
+		cfg, err = discover(ctx, o, file)
 	}
 	if err != nil {
 		return err
@@ -66,7 +68,7 @@ func (a *app) init(ctx context.Context, o initOptions) error {
 			return err
 		}
 	}
-	if err := ensurePassphrase(tier.Passphrase); err != nil {
+	if err := ensurePassphrase(tier); err != nil {
 		return err
 	}
 	if err := a.ensureVault(ctx, cfg, tier); err != nil {
@@ -94,27 +96,49 @@ func initPlan(file string, write bool, cfg *config.Config) string {
 // usualInventories are where operators keep what they give to kolla-ansible -i.
 var usualInventories = []string{"inventory", "multinode", "inventory/multinode", "all-in-one", "ansible/inventory/multinode"}
 
-// discover makes a configuration from what is found on this host.
-func discover(ctx context.Context, o initOptions, dir string) (*config.Config, error) {
-	cfg := &config.Config{
-		Cloud: o.cloud, State: "/var/lib/holdfast", Kit: "/var/lib/holdfast/kit",
-		Tiers: []config.Tier{{
-			Name: "local", URL: "file://" + o.vault, Passphrase: secret.Ref{File: filepath.Join(dir, "passphrase")},
-		}},
-		Kolla:   config.Kolla{Inventory: o.inventory, Config: o.kolla},
-		MariaDB: &config.MariaDB{User: "backup", Password: secret.Ref{KollaKey: "mariadb_backup_database_password"}},
+// discover makes a configuration, complete with its defaults, from what is found on this host.
+func discover(ctx context.Context, o initOptions, file string) (*config.Config, error) {
+	for _, path := range append([]*string{&file, &o.kolla, &o.vault, &o.state}, pointers(o.inventory)...) {
+		abs, err := filepath.Abs(*path)
+		if err != nil {
+			return nil, fmt.Errorf("find %s: %w", *path, err)
+		}
+		*path = abs
 	}
-	if len(cfg.Kolla.Inventory) == 0 {
+	if len(o.inventory) == 0 {
 		found, err := findInventory(o.kolla)
 		if err != nil {
 			return nil, err
 		}
-		cfg.Kolla.Inventory = []string{found}
+		o.inventory = []string{found}
 	}
-	if cfg.Cloud == "" {
-		cfg.Cloud = cloudName(ctx, o.kolla)
+	if o.cloud == "" {
+		o.cloud = cloudName(ctx, o.kolla)
+	}
+	cfg, err := config.Parse(file, config.Render(config.Config{
+		Cloud: o.cloud, State: o.state, Kit: filepath.Join(o.state, "kit"),
+		Tiers: []config.Tier{{
+			Name: "local", URL: config.FileURL(o.vault), Keep: config.DefaultKeep, Reserve: config.DefaultReserve,
+			Passphrase: secret.Ref{File: filepath.Join(filepath.Dir(file), "passphrase")},
+		}},
+		Kolla: config.Kolla{Inventory: o.inventory, Config: o.kolla, Tolerate: config.DefaultTolerate},
+		MariaDB: &config.MariaDB{
+			User: "backup", Password: secret.Ref{KollaKey: "mariadb_backup_database_password"},
+			Run: "container", Container: config.DefaultContainer, Enter: "auto", Control: config.Control{Kind: "kolla"},
+		},
+	}))
+	if err != nil {
+		return nil, problem.New(problem.Usage, "give the name with --cloud", "what was found makes no configuration: %w", err)
 	}
 	return cfg, nil
+}
+
+func pointers(texts []string) []*string {
+	var all []*string
+	for i := range texts {
+		all = append(all, &texts[i])
+	}
+	return all
 }
 
 func findInventory(kolla string) (string, error) {
@@ -149,15 +173,25 @@ func cloudName(ctx context.Context, kolla string) string {
 	return "cloud"
 }
 
-// ensurePassphrase makes a passphrase where the configuration expects one in a file and there is none yet.
-func ensurePassphrase(ref secret.Ref) error {
-	if ref.File == "" {
+// ensurePassphrase makes a passphrase where the configuration expects one in a file and there is none yet. A vault that
+// exists has its own already, which a new one would only hide.
+func ensurePassphrase(t config.Tier) error {
+	file := t.Passphrase.File
+	if file == "" {
 		return nil
 	}
-	if _, err := os.Stat(ref.File); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(file); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	return writeNew(ref.File, []byte(rand.Text()+"-"+rand.Text()+"\n"), 0o600)
+	exists, err := vault.Exists(location(t))
+	if err != nil {
+		return err
+	}
+	if exists {
+		return problem.New(problem.Unreachable, "put "+t.Name+".passphrase of the recovery kit there, or give the tier another place",
+			"there is a vault at %s and no passphrase in %s", t.URL, file)
+	}
+	return writeNew(file, []byte(rand.Text()+"-"+rand.Text()+"\n"), 0o600)
 }
 
 // writeNew writes a file that must not exist yet.
@@ -171,7 +205,7 @@ func writeNew(file string, data []byte, mode fs.FileMode) error {
 	}
 	_, err = f.Write(data)
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return problem.Wrap(err, "write", file)
+		return problem.Wrap(errors.Join(err, os.Remove(file)), "write", file)
 	}
 	return nil
 }

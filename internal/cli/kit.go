@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime/debug"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -48,7 +49,16 @@ func (a *app) kitWrite(ctx context.Context, cfg *config.Config) error {
 	if err := a.writeKit(ctx, cfg, t, v, pass); err != nil {
 		return err
 	}
+	if a.json {
+		return a.printJSON(keptKit{Kit: cfg.Kit})
+	}
 	return a.printf("recovery kit: %s\n", cfg.Kit)
+}
+
+// keptKit is the result of kit write and kit confirm.
+type keptKit struct {
+	Kit       string     `json:"kit"`
+	Confirmed *time.Time `json:"confirmed"`
 }
 
 func newKitConfirmCommand(a *app) *cobra.Command {
@@ -62,8 +72,12 @@ func newKitConfirmCommand(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := kit.Confirm(cfg.Kit, cfg.State, a.env.Now()); err != nil {
+			now := a.env.Now().UTC()
+			if err := kit.Confirm(cfg.Kit, cfg.State, now); err != nil {
 				return err
+			}
+			if a.json {
+				return a.printJSON(keptKit{cfg.Kit, &now})
 			}
 			return a.printf("noted: the kit in %s is stored elsewhere; the directory here may be removed\n", cfg.Kit)
 		},

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -38,29 +39,36 @@ type listed struct {
 }
 
 func (a *app) points(ctx context.Context) error {
-	return a.withVault(ctx, func(_ *config.Config, v *vault.Vault) error {
+	return a.withVault(ctx, func(cfg *config.Config, v *vault.Vault) error {
 		points, err := v.Points(ctx)
 		if err != nil {
 			return err
 		}
-		if a.json {
-			all := []listed{}
-			for _, p := range points {
-				p.Tiers = []point.Tier{held(v)}
-				all = append(all, listed{Point: p, Sources: p.Sources()})
-			}
-			return a.printJSON(all)
+		found := a.findings(cfg)
+		for i := range points {
+			points[i].Tiers = tiers(v, points[i], found)
 		}
-		if len(points) == 0 {
-			a.warn("there are no points yet: holdfast backup takes one")
-			return nil
-		}
-		t := report.NewTable("POINT", "STARTED", "TOOK", "STATE", "SOURCES").AlignRight("TOOK")
-		for _, p := range points {
-			t.Row(p.ID, p.Started.UTC().Format(dateTime), report.Span(p.Finished.Sub(p.Started)), string(p.State), sources(p))
-		}
-		return a.printf("%s", t)
+		return a.tellPoints(points)
 	})
+}
+
+func (a *app) tellPoints(points []point.Point) error {
+	if a.json {
+		all := []listed{}
+		for _, p := range points {
+			all = append(all, listed{Point: p, Sources: p.Sources()})
+		}
+		return a.printJSON(all)
+	}
+	if len(points) == 0 {
+		a.warn("there are no points yet: holdfast backup takes one")
+		return nil
+	}
+	t := report.NewTable("POINT", "STARTED", "TOOK", "STATE", "SOURCES").AlignRight("TOOK")
+	for _, p := range points {
+		t.Row(p.ID, p.Started.UTC().Format(dateTime), report.Span(p.Finished.Sub(p.Started)), string(p.State), sources(p))
+	}
+	return a.printf("%s", t)
 }
 
 // sources tells the counts of each source: "kolla 8/8  mariadb 2/3".
@@ -107,6 +115,9 @@ func describePoint(p point.Point) string {
 			report.Span(time.Duration(c.Seconds*float64(time.Second))))
 	}
 	b.WriteString(t.String())
+	for _, tier := range p.Tiers {
+		fmt.Fprintf(&b, "\ntier %s holds it, %s\n", tier.Tier, since(tier.Verified))
+	}
 	for _, c := range p.Components {
 		describeComponent(&b, c)
 	}
@@ -114,6 +125,13 @@ func describePoint(p point.Point) string {
 		fmt.Fprintf(&b, "\nnote: %s", n)
 	}
 	return strings.TrimRight(b.String(), "\n") + "\n"
+}
+
+func since(verified *time.Time) string {
+	if verified == nil {
+		return "not known to be whole: holdfast verify finds out"
+	}
+	return "verified " + verified.UTC().Format(dateTime) + " UTC"
 }
 
 func describeComponent(b *strings.Builder, c point.Component) {
@@ -140,7 +158,7 @@ func facts(m map[string]any) string {
 	for _, k := range slices.Sorted(maps.Keys(m)) {
 		switch v := m[k].(type) {
 		case float64:
-			parts = append(parts, fmt.Sprintf("%s=%.10g", k, v))
+			parts = append(parts, k+"="+strconv.FormatFloat(v, 'f', -1, 64))
 		case string, bool:
 			parts = append(parts, fmt.Sprintf("%s=%v", k, v))
 		}
@@ -153,7 +171,10 @@ func (a *app) completePoint(c *cobra.Command, args []string, _ string) ([]string
 	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveDefault
 	}
-	names := []string{"latest", "latest:mariadb", "latest:kolla"}
+	names := []string{"latest"}
+	for _, s := range sourceNames {
+		names = append(names, "latest:"+s)
+	}
 	_ = a.withVault(c.Context(), func(_ *config.Config, v *vault.Vault) error {
 		points, err := v.Points(c.Context())
 		for _, p := range slices.Backward(points) {

@@ -2,8 +2,9 @@ package cli
 
 import (
 	"context"
-	"fmt"
+	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -13,6 +14,7 @@ import (
 	"holdfast/internal/point"
 	"holdfast/internal/problem"
 	"holdfast/internal/report"
+	"holdfast/internal/source"
 	"holdfast/internal/vault"
 	"holdfast/internal/verify"
 )
@@ -35,7 +37,8 @@ type protection struct {
 	Point      string     `json:"point"` // newest with a good copy, "" when there is none
 	At         *time.Time `json:"at"`
 	AgeSeconds float64    `json:"age_seconds"`
-	Verified   *time.Time `json:"verified"` // when that point was verified last
+	Verified   *time.Time `json:"verified"` // when that point was last found whole
+	Damaged    bool       `json:"damaged"`  // that point was last found damaged
 	Last       string     `json:"last"`     // state in the newest point that tried
 	Reason     string     `json:"reason"`   // why it is not good there
 }
@@ -64,41 +67,66 @@ func (a *app) status(ctx context.Context) error {
 		if _, err := kit.Confirmed(cfg.Kit, cfg.State); err != nil {
 			o.Kit = err.Error()
 		}
-		o.Components = protections(points, verify.Record{Dir: cfg.State}, a.env.Now())
+		o.Components = append(protections(points, a.findings(cfg), a.env.Now()), unprotected(points, configured(cfg))...)
 		return a.tellStatus(o)
 	})
 }
 
-// protections gathers, over all points, what is known of each component that any of the newest points names.
-func protections(points []point.Point, record verify.Record, now time.Time) []protection {
-	all := []protection{}
-	index := map[string]int{}
+// protections gathers, from the newest point to the oldest, what is known of each component.
+func protections(points []point.Point, found verify.Findings, now time.Time) []protection {
+	known := map[string]*protection{}
+	planned := map[string]bool{} // sources that a newer point could list the components of
 	for _, p := range slices.Backward(points) {
 		for _, c := range p.Components {
+			if c.Name == point.PlanName && planned[c.Source] {
+				continue // that trouble is over
+			}
 			key := c.Source + " " + c.Name
-			i, known := index[key]
-			if !known {
-				i = len(all)
-				index[key] = i
-				all = append(all, protection{Source: c.Source, Component: c.Name, Last: string(c.State)})
-				if c.State != point.Good {
-					all[i].Reason = c.Reason
-				}
+			if known[key] == nil {
+				known[key] = &protection{Source: c.Source, Component: c.Name}
 			}
-			if all[i].Point == "" && c.State == point.Good {
-				at := c.Started
-				if c.At != nil {
-					at = *c.At
-				}
-				all[i].Point, all[i].At, all[i].AgeSeconds = p.ID, &at, now.Sub(at).Seconds()
-				all[i].Verified = record.Last(p.ID)
-			}
+			known[key].add(p, c, found, now)
+		}
+		for _, c := range p.Components {
+			planned[c.Source] = planned[c.Source] || c.Name != point.PlanName
 		}
 	}
-	slices.SortFunc(all, func(x, y protection) int {
-		return slices.Compare([]string{x.Source, x.Component}, []string{y.Source, y.Component})
-	})
+	all := []protection{}
+	for _, key := range slices.Sorted(maps.Keys(known)) {
+		all = append(all, *known[key])
+	}
 	return all
+}
+
+// add takes in what an older point says.
+func (x *protection) add(p point.Point, c point.Component, found verify.Findings, now time.Time) {
+	if x.Last == "" && !source.NotAsked(c) {
+		x.Last = string(c.State)
+		if c.State != point.Good {
+			x.Reason = c.Reason
+		}
+	}
+	if x.Point != "" || c.State != point.Good {
+		return
+	}
+	at := c.Started
+	if c.At != nil {
+		at = *c.At
+	}
+	x.Point, x.At, x.AgeSeconds = p.ID, &at, now.Sub(at).Seconds()
+	x.Verified, x.Damaged = found.Good(p.ID), found[p.ID].Damaged > 0
+}
+
+// unprotected are the configured sources that no point names.
+func unprotected(points []point.Point, configured []string) []protection {
+	var none []protection
+	for _, name := range configured {
+		named := func(p point.Point) bool { _, ok := p.Sources()[name]; return ok }
+		if !slices.ContainsFunc(points, named) {
+			none = append(none, protection{Source: name, Reason: "never tried"})
+		}
+	}
+	return none
 }
 
 func (a *app) tellStatus(o overview) error {
@@ -111,9 +139,8 @@ func (a *app) tellStatus(o overview) error {
 	if o.Kit != "" {
 		a.warn(o.Kit)
 	}
-	if len(o.Components) == 0 {
+	if o.Points == 0 {
 		a.warn("nothing is protected yet: holdfast backup takes the first point")
-		return nil
 	}
 	t := report.NewTable("COMPONENT", "NEWEST GOOD COPY", "AGE", "VERIFIED", "LAST RUN").AlignRight("AGE")
 	for _, p := range o.Components {
@@ -121,14 +148,14 @@ func (a *app) tellStatus(o overview) error {
 		if p.Point != "" {
 			good, age = p.Point, report.Span(time.Duration(p.AgeSeconds*float64(time.Second)))
 		}
-		if p.Verified != nil {
+		switch {
+		case p.Damaged:
+			verified = "DAMAGED"
+		case p.Verified != nil:
 			verified = p.Verified.UTC().Format(dateTime)
 		}
-		last := p.Last
-		if p.Reason != "" {
-			last = fmt.Sprintf("%s: %s", p.Last, p.Reason)
-		}
-		t.Row(p.Source+" "+p.Component, good, age, verified, last)
+		last := strings.Trim(p.Last+": "+p.Reason, ": ")
+		t.Row(strings.TrimSpace(p.Source+" "+p.Component), good, age, verified, last)
 	}
 	return a.printf("%s", t)
 }

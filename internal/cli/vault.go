@@ -6,6 +6,7 @@ import (
 	"holdfast/internal/config"
 	"holdfast/internal/point"
 	"holdfast/internal/vault"
+	"holdfast/internal/verify"
 )
 
 // openVault opens the vault of a tier; the caller closes it.
@@ -44,12 +45,24 @@ func (a *app) withPoint(ctx context.Context, name string, do func(*config.Config
 		if err != nil {
 			return err
 		}
-		p.Tiers = []point.Tier{held(v)}
+		p.Tiers = tiers(v, p, a.findings(cfg))
 		return do(cfg, v, p)
 	})
 }
 
-// held says that the tier of v holds a point. What was verified when is kept per point in the vault's state.
-func held(v *vault.Vault) point.Tier {
-	return point.Tier{Tier: v.Location().Tier, Held: true, KeepReason: "points stay until an operator removes them"}
+// tiers says that the tier of v holds a point, and since when that is known to be whole.
+func tiers(v *vault.Vault, p point.Point, found verify.Findings) []point.Tier {
+	return []point.Tier{{
+		Tier: v.Location().Tier, Held: true, Verified: found.Good(p.ID),
+		KeepReason: "points stay until an operator removes them",
+	}}
+}
+
+// findings are what verifications found; a record that cannot be read proves nothing.
+func (a *app) findings(cfg *config.Config) verify.Findings {
+	all, err := verify.Record{Dir: cfg.State}.Findings()
+	if err != nil {
+		a.warn(err.Error())
+	}
+	return all
 }

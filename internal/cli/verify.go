@@ -1,9 +1,11 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -33,11 +35,10 @@ func newVerifyCommand(a *app) *cobra.Command {
 		Annotations:       ends(problem.NotFound, problem.Unreachable, problem.Damage),
 		ValidArgsFunction: a.completePoint,
 		RunE: func(c *cobra.Command, args []string) error {
-			name := "latest"
-			if len(args) > 0 {
-				name = args[0]
+			if o.all && len(args) > 0 {
+				return problem.New(problem.Usage, "leave one of them out", "--all and a point exclude each other")
 			}
-			return a.verify(c.Context(), name, o)
+			return a.verify(c.Context(), cmp.Or(strings.Join(args, ""), "latest"), o)
 		},
 	}
 	c.Flags().Float64Var(&o.percent, "percent", 5, "read this `SHARE` of the data back")
@@ -87,12 +88,12 @@ func (a *app) verifyPoints(ctx context.Context, cfg *config.Config, v *vault.Vau
 		if err != nil && problem.KindOf(err) != problem.Damage {
 			return err
 		}
+		r.Damaged = append([]vault.Damage{}, r.Damaged...) // in JSON nothing damaged is an empty list
 		results = append(results, verified{p.ID, r})
 		if err != nil {
 			damage = append(damage, fmt.Errorf("point %s: %d damaged", p.ID, len(r.Damaged)))
-			continue
 		}
-		if err := record.Add(p.ID, verify.Proof{At: a.env.Now().UTC(), Percent: percent}); err != nil {
+		if err := record.Add(p.ID, verify.Finding{At: a.env.Now().UTC(), Percent: percent, Damaged: len(r.Damaged)}); err != nil {
 			return err
 		}
 	}

@@ -1,6 +1,11 @@
 package source
 
-import "path"
+import (
+	"path"
+	"strings"
+
+	"holdfast/internal/point"
+)
 
 // Only leaves the tasks whose name matches pattern, as path.Match has it, and moves the others to the skipped ones with
 // that as their reason, so that a point says that it was never meant to hold them. An empty pattern leaves the plan as
@@ -34,6 +39,13 @@ func named(t Task, pattern string) bool {
 // leftOut is a task that nobody asked for, so that its absence is no fault.
 func leftOut(t Task, pattern string) Task {
 	t.Required = false
-	t.Reason = "not asked for: only " + pattern
+	t.Reason = notAsked + pattern
 	return t
+}
+
+const notAsked = "not asked for: only "
+
+// NotAsked reports whether a component was left out of its point because nobody asked for it.
+func NotAsked(c point.Component) bool {
+	return c.State == point.Skipped && strings.HasPrefix(c.Reason, notAsked)
 }

@@ -1,4 +1,4 @@
-// Package verify remembers what was proven when. The proofs themselves are made where the data is, by the vault.
+// Package verify remembers what was found out when. The proofs themselves are made where the data is, by the vault.
 package verify
 
 import (
@@ -13,51 +13,57 @@ import (
 	"holdfast/internal/durable"
 )
 
-// Record is a small file in the state directory with the last successful verification of each point.
+// Record is a small file in the state directory with the last verification of each point.
 type Record struct{ Dir string }
 
-// Proof is one verification that found no damage.
-type Proof struct {
+// Finding is how one verification ended.
+type Finding struct {
 	At      time.Time `json:"at"`
-	Percent float64   `json:"percent"` // of the data that was read; everything was looked for
+	Percent float64   `json:"percent"`           // of the data that was read; everything was looked for
+	Damaged int       `json:"damaged,omitempty"` // how much was found damaged
 }
 
 func (r Record) file() string { return filepath.Join(r.Dir, "verified.json") }
 
-func (r Record) read() (map[string]Proof, error) {
-	proofs := map[string]Proof{}
+// Findings returns the last verification of each point.
+func (r Record) Findings() (Findings, error) {
+	all := Findings{}
 	data, err := os.ReadFile(r.file())
 	if errors.Is(err, fs.ErrNotExist) {
-		return proofs, nil
+		return all, nil
 	}
 	if err == nil {
-		err = json.Unmarshal(data, &proofs)
+		err = json.Unmarshal(data, &all)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read what was verified: %w", err)
 	}
-	return proofs, nil
+	return all, nil
 }
 
-// Add notes that point was verified.
-func (r Record) Add(point string, p Proof) error {
-	proofs, err := r.read()
+// Add notes how the verification of a point ended, in place of an earlier one. A record that cannot be read is begun
+// anew.
+func (r Record) Add(point string, f Finding) error {
+	all, err := r.Findings()
 	if err != nil {
-		return err
+		all = Findings{}
 	}
-	proofs[point] = p
-	data, err := json.Marshal(proofs)
+	all[point] = f
+	data, err := json.Marshal(all)
 	if err != nil {
 		return fmt.Errorf("note what was verified: %w", err)
 	}
 	return durable.WriteFile(r.file(), data, 0o600)
 }
 
-// Last returns when point was verified last, nil when never or unknown.
-func (r Record) Last(point string) *time.Time {
-	proofs, err := r.read()
-	if p, ok := proofs[point]; err == nil && ok {
-		return &p.At
+// Findings are the last verifications by point.
+type Findings map[string]Finding
+
+// Good returns when a point was verified last, nil when it never was or was found damaged.
+func (all Findings) Good(point string) *time.Time {
+	f, ok := all[point]
+	if !ok || f.Damaged > 0 {
+		return nil
 	}
-	return nil
+	return &f.At
 }
