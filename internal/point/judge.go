@@ -18,11 +18,12 @@ func Judge(components []Component) (State, float64) {
 	return state, skew(components).Seconds()
 }
 
-// skew is the time between the first and the last moment that the captured components are copies of.
+// skew is the time between the first and the last moment that the captured components are copies of. One that was taken
+// over unchanged from an earlier point is also what its source holds now, however old the copy is.
 func skew(components []Component) time.Duration {
 	var first, last time.Time
 	for _, c := range components {
-		if c.At == nil || c.State != Good {
+		if c.At == nil || c.State != Good || c.Mode == Unchanged {
 			continue
 		}
 		if first.IsZero() || c.At.Before(first) {

@@ -39,10 +39,10 @@ func TestSkew(t *testing.T) {
 	at := func(d time.Duration) *time.Time { x := t0.Add(d); return &x }
 	cs := []Component{
 		{State: Good, At: at(5 * time.Second)}, {State: Good, At: at(2 * time.Second)}, {State: Good},
-		{State: ComponentFailed, At: at(time.Hour)},
+		{State: ComponentFailed, At: at(time.Hour)}, {State: Good, Mode: Unchanged, At: at(-30 * 24 * time.Hour)},
 	}
 	if _, skew := Judge(cs); skew != 3 {
-		t.Errorf("skew %v s, want 3: failed components and those without a moment do not count", skew)
+		t.Errorf("skew %v s, want 3: failed components, those without a moment and those taken over do not count", skew)
 	}
 }
 

@@ -113,8 +113,7 @@ func (s *Source) captureImage(ctx context.Context, n Node, t source.Task, sink s
 		State:    point.Good,
 		Identity: map[string]any{"image_id": image.ID, "image": image.Name, "engine": n.Engine.Command},
 		Proof:    map[string]any{"exit": 0, "layers": a.layers, "layers_verified": a.verified, "bytes": a.size},
-		At:       s.opt.Now(),
-	}, nil
+	}, nil // without a moment: an image never changes
 }
 
 // store writes one file of a component.
