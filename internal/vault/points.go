@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
 
@@ -136,7 +137,8 @@ func writeJSON(ctx context.Context, w repo.DirectRepositoryWriter, value any) (*
 	return e, err
 }
 
-// Points returns every sealed point, oldest first.
+// Points returns every sealed point, oldest first. One whose manifest cannot be read comes as a failed one that holds
+// nothing and says so in its notes, since damage to one point must not keep anybody from the others.
 func (v *Vault) Points(ctx context.Context) ([]point.Point, error) {
 	snaps, err := v.snapshots(ctx, map[string]string{tagSource: pointPath})
 	if err != nil {
@@ -146,13 +148,28 @@ func (v *Vault) Points(ctx context.Context) ([]point.Point, error) {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(loadAtOnce)
 	for i, m := range snaps {
-		g.Go(func() error { return v.loadJSON(ctx, m, manifestName, &points[i]) })
+		g.Go(func() (err error) {
+			points[i], err = v.load(ctx, m)
+			return err
+		})
 	}
 	if err := g.Wait(); err != nil {
 		return nil, problem.Wrap(err, "list points of vault", v.loc.URL)
 	}
 	slices.SortStableFunc(points, func(a, b point.Point) int { return a.Started.Compare(b.Started) })
 	return points, nil
+}
+
+// load reads the manifest of a point.
+func (v *Vault) load(ctx context.Context, m *snapshot.Manifest) (p point.Point, err error) {
+	err = guard(func() error { return v.loadJSON(ctx, m, manifestName, &p) })
+	if err == nil || ctx.Err() != nil {
+		return p, ctx.Err()
+	}
+	return point.Point{
+		ID: m.Tags[tagPoint], Cloud: v.cloud, Started: m.StartTime.ToTime().UTC(), Finished: m.EndTime.ToTime().UTC(), State: point.Failed,
+		Notes: []string{"its manifest cannot be read, holdfast verify tells what is damaged: " + err.Error()},
+	}, nil
 }
 
 // loadJSON decodes the file at path in the snapshot m.
@@ -180,7 +197,7 @@ func (v *Vault) snapshots(ctx context.Context, labels map[string]string) ([]*sna
 	}
 	found, err := v.repo.FindManifests(ctx, want)
 	if err != nil {
-		return nil, err
+		return nil, v.unlisted(ctx, err)
 	}
 	var snaps []*snapshot.Manifest
 	for _, f := range found {
@@ -191,6 +208,22 @@ func (v *Vault) snapshots(ctx context.Context, labels map[string]string) ([]*sna
 		snaps = append(snaps, m)
 	}
 	return snapshot.SortByTime(snaps, false), nil
+}
+
+// passOver is kopia's own switch: with it in the environment, records of snapshots that cannot be read are passed over
+// instead of keeping everybody from all the others.
+const passOver = "KOPIA_IGNORE_MALFORMED_MANIFEST_CONTENTS"
+
+// unlisted explains why the snapshots cannot be listed.
+func (v *Vault) unlisted(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return &problem.Error{
+		Kind: problem.Unreachable, Op: "find the points of vault", Target: v.loc.URL, Cause: v.failure(err),
+		Hint: "put the damaged blob back from another copy of the vault, if there is one; with " + passOver +
+			"=1 in the environment, points that are still whole can be listed and restored",
+	}
 }
 
 // sealed returns the snapshot that seals a point.
@@ -233,8 +266,11 @@ func (v *Vault) Orphans(ctx context.Context) ([]Orphan, error) {
 }
 
 // Sweep deletes those orphans whose source nobody writes at the moment; keep, if not nil, spares a point. It returns
-// what it deleted.
+// what it deleted: nothing while unreadable records are passed over, because what seals a point may be among them.
 func (v *Vault) Sweep(ctx context.Context, keep func(Orphan) bool) ([]Orphan, error) {
+	if os.Getenv(passOver) != "" {
+		return nil, nil
+	}
 	orphans, err := v.Orphans(ctx)
 	if err != nil {
 		return nil, err

@@ -3,10 +3,14 @@ package vault
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/kopia/kopia/repo"
+	"github.com/kopia/kopia/repo/blob"
+	"github.com/kopia/kopia/snapshot"
+	"github.com/kopia/kopia/snapshot/snapshotfs"
 
 	"holdfast/internal/point"
 	"holdfast/internal/problem"
@@ -41,6 +45,100 @@ func TestPointsOfManyYears(t *testing.T) {
 	if points[0].ID != "p0000" || points[count-1].ID != "p0999" {
 		t.Errorf("order: %s … %s", points[0].ID, points[count-1].ID)
 	}
+}
+
+// A point whose own manifest is damaged leaves the others to be listed and read.
+func TestPointsBesideADamagedOne(t *testing.T) {
+	v := newVault(t)
+	writeAndSeal(t, v, "p1")
+	err := v.write(t.Context(), "test", func(ctx context.Context, w repo.DirectRepositoryWriter) error {
+		var b snapshotfs.DirManifestBuilder
+		e, err := writeJSON(ctx, w, "no point")
+		if err != nil {
+			return err
+		}
+		e.Name = manifestName
+		b.AddEntry(e)
+		root := newEntry(snapshot.EntryTypeDirectory, meta(0o700))
+		if err := writeDirManifest(ctx, w, &b, root, ""); err != nil {
+			return err
+		}
+		m := newSnapshot(v.sourceInfo(pointPath), root, now())
+		m.Tags = map[string]string{tagPoint: "p2", tagSource: pointPath}
+		_, err = snapshot.SaveSnapshot(ctx, w, m)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	points, err := v.Points(t.Context())
+	if err != nil || len(points) != 2 {
+		t.Fatalf("points = %+v, %v", points, err)
+	}
+	for _, p := range points {
+		whole := p.State == point.Complete && len(p.Components) == 1
+		told := p.State == point.Failed && len(p.Components) == 0 && len(p.Notes) == 1 && !p.Started.IsZero()
+		if p.ID == "p1" && !whole || p.ID == "p2" && !told {
+			t.Errorf("point = %+v", p)
+		}
+	}
+	if _, err := v.Verify(t.Context(), "p2", VerifyOptions{}); problem.KindOf(err) != problem.Damage {
+		t.Errorf("verify the damaged point: %v", err)
+	}
+}
+
+// The records of one point's snapshots are gone, without which kopia lists nothing.
+func TestLostRecords(t *testing.T) {
+	v := newVault(t)
+	writeAndSeal(t, v, "p1")
+	before := blobNames(t, v, "q")
+	writeAndSeal(t, v, "p2")
+	for name := range blobNames(t, v, "q") {
+		if before[name] {
+			continue
+		}
+		if err := v.store.DeleteBlob(t.Context(), name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err := openVault(t, v.Location()).Points(t.Context())
+	if problem.KindOf(err) != problem.Unreachable || !strings.Contains(problem.HintOf(err), passOver) {
+		t.Errorf("points: %v, hint %q", err, problem.HintOf(err))
+	}
+	t.Setenv(passOver, "1")
+	v = openVault(t, v.Location())
+	if points, err := v.Points(t.Context()); err != nil || len(points) != 1 || points[0].ID != "p1" {
+		t.Errorf("points that are whole = %+v, %v", points, err)
+	}
+	if _, err := v.Verify(t.Context(), "p1", VerifyOptions{Depth: Full}); err != nil {
+		t.Errorf("verify the point that is whole: %v", err)
+	}
+	seal(t, begin(t, v, "p3", "mariadb"))
+	if swept, err := v.Sweep(t.Context(), nil); err != nil || len(swept) > 0 {
+		t.Errorf("swept while not all is known: %v, %v", swept, err)
+	}
+}
+
+// writeAndSeal makes a point whose directories and manifests lie in packs of their own.
+func writeAndSeal(t *testing.T, v *Vault, id string) {
+	t.Helper()
+	s := begin(t, v, id, "mariadb")
+	put(t, s.Tree("db"), id, stream.Plain, []byte("content of "+id))
+	seal(t, s)
+	sealPoint(t, v, id, good("mariadb", "db"))
+}
+
+func blobNames(t *testing.T, v *Vault, prefix blob.ID) map[blob.ID]bool {
+	t.Helper()
+	names := map[blob.ID]bool{}
+	err := v.store.ListBlobs(t.Context(), prefix, func(m blob.Metadata) error {
+		names[m.BlobID] = true
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return names
 }
 
 func TestDeleteAndMaintain(t *testing.T) {
