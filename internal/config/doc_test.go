@@ -1,0 +1,51 @@
+package config
+
+import (
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// TestEveryKeyIsDocumented finds the keys in the decoder's own source, so that none is forgotten.
+func TestEveryKeyIsDocumented(t *testing.T) {
+	source, err := os.ReadFile("fields.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc, err := os.ReadFile("../../docs/user/configuration.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys := regexp.MustCompile(`(?:(?:required|optional)\(|field\{)"([a-z_]+)"`).FindAllStringSubmatch(string(source), -1)
+	if len(keys) < 30 {
+		t.Fatalf("only %d keys found in the decoder", len(keys))
+	}
+	var rows strings.Builder
+	for line := range strings.Lines(string(doc)) {
+		if cells := strings.Split(line, "|"); len(cells) > 2 {
+			rows.WriteString(cells[1])
+		}
+	}
+	for _, k := range keys {
+		if !strings.Contains(rows.String(), "`"+k[1]+"`") {
+			t.Errorf("docs/user/configuration.md has no row for %s", k[1])
+		}
+	}
+}
+
+// TestDocumentedExampleIsRead holds the page's example to the reader.
+func TestDocumentedExampleIsRead(t *testing.T) {
+	doc, err := os.ReadFile("../../docs/user/configuration.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(doc), "```yaml\n")
+	example, _, ok := strings.Cut(rest, "```")
+	if !ok {
+		t.Fatal("no example in the page")
+	}
+	if c, err := Parse("/etc/holdfast/holdfast.yml", []byte(example)); err != nil || c.Cloud != "prod" || c.MariaDB == nil {
+		t.Errorf("example: %+v, %v", c, err)
+	}
+}
