@@ -29,23 +29,44 @@ func newReport(c Cmd, nonce string) *report {
 	return &report{prefix: "holdfast " + nonce + " ", hide: redactor(c.Secret), listen: c.OnStderr, started: make(chan []string, 1), ended: make(chan struct{})}
 }
 
-// redactor hides a secret's lines: of an option file's "key = value" the value alone, and only of keys that sound
-// secret, because user names and ports are in every message.
+// redactor hides every line of a secret. Of an option file it hides values alone, and only of keys that sound secret,
+// because user names and ports are in every message.
 func redactor(s secret.Secret) *strings.Replacer {
 	var pairs []string
+	options := strings.HasPrefix(s.Reveal(), "[") && strings.Contains(s.Reveal(), "\n")
 	for line := range strings.Lines(s.Reveal()) {
-		key, value, found := strings.Cut(strings.TrimSpace(line), "=")
-		if !found {
-			key, value = "password", key
+		value := strings.TrimSpace(line)
+		if options {
+			value = hidden(value)
 		}
-		key, value = strings.ToLower(key), strings.Trim(value, "\"' \t")
-		open := strings.HasPrefix(value, "[") && strings.HasSuffix(value, "]")
-		if value != "" && !open && (strings.Contains(key, "pass") || strings.Contains(key, "secret") || strings.Contains(key, "key")) {
-			pairs = append(pairs, value, s.String())
+		if value != "" {
+			pairs = append(pairs, value, s.String(), unescaped.Replace(value), s.String())
 		}
 	}
 	return strings.NewReplacer(pairs...)
 }
+
+// hidden returns the value of an option file's line if its key sounds secret, else "".
+func hidden(line string) string {
+	key, value, _ := strings.Cut(line, "=")
+	for _, word := range []string{"pass", "secret", "key"} {
+		if strings.Contains(strings.ToLower(key), word) {
+			return unquoted(strings.TrimSpace(value))
+		}
+	}
+	return ""
+}
+
+// unquoted takes away the quotes that an option file may have around a value.
+func unquoted(value string) string {
+	if n := len(value); n > 2 && value[0] == value[n-1] && (value[0] == '"' || value[0] == '\'') {
+		return value[1 : n-1]
+	}
+	return value
+}
+
+// unescaped is what an option file's value means; programs tell that, not how it was written.
+var unescaped = strings.NewReplacer(`\\`, `\`, `\"`, `"`)
 
 // read consumes r to its end.
 func (t *report) read(r io.Reader) {

@@ -68,3 +68,23 @@ func testSecretHidden(t *testing.T, h host.Host) {
 		t.Errorf("stderr in the error: %q", e.Stderr)
 	}
 }
+
+// A program that tells a password tells it as it is, not as an option file writes it.
+func TestSecretIsHiddenAsItIs(t *testing.T) {
+	file := func(written string) string { return "[client]\nuser=backup\npassword=\"" + written + "\"\n" }
+	for _, c := range []struct{ secret, told string }{
+		{file(`s3cr3t\"with\\and\"`), `s3cr3t"with\and"`},
+		{file(`s3cr3t\"with\\and\"`), `s3cr3t\"with\\and\"`},
+		{file("[s3cr3t]"), "[s3cr3t]"},
+		{"bare=s3cr3t==", "bare=s3cr3t=="},
+	} {
+		err := host.Run(within(t, 30*time.Second), host.Local{}, host.Cmd{
+			Args: []string{"sh", "-c", `printf 'backup denied for <%s>\n' "$1" >&2; exit 1`, "sh", c.told}, Secret: secret.New(c.secret),
+		})
+		want := "backup denied for <" + secret.New("").String() + ">\n"
+		var e *host.ExitError
+		if !errors.As(err, &e) || e.Stderr != want {
+			t.Errorf("told %s of %q: %v", c.told, c.secret, err)
+		}
+	}
+}
