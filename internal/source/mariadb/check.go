@@ -125,7 +125,7 @@ func (c *checker) galera(ctx context.Context, o observation) {
 func whoDesynced(ctx context.Context, s *session) string {
 	switch marks(ctx, s) {
 	case "stale":
-		return "wsrep_desync is set, left by a run of Holdfast whose node was killed; the next one resets it"
+		return "wsrep_desync is set, left by a run of Holdfast that was killed together with its guard: the node is not read until it is reset"
 	case "live":
 		return "wsrep_desync is set by a backup that runs now"
 	}
