@@ -132,10 +132,18 @@ func (a *app) checkCloud(ctx context.Context, cfg *config.Config, v *vault.Vault
 			continue
 		}
 		if checker, ok := s.(source.Checker); ok {
-			areas = append(areas, area{name, checker.Check(ctx)})
+			areas = append(areas, area{name, inArea(name, checker.Check(ctx))})
 		}
 	}
 	return areas
+}
+
+// inArea shortens names that begin with the name of the area they are shown in.
+func inArea(area string, checks []source.Check) []source.Check {
+	for i := range checks {
+		checks[i].Name = strings.TrimPrefix(checks[i].Name, area+" ")
+	}
+	return checks
 }
 
 func checkSpace(t config.Tier, s vault.Stats) source.Check {

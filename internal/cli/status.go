@@ -30,6 +30,9 @@ func newStatusCommand(a *app) *cobra.Command {
 	}
 }
 
+// neverTried is the reason of what every run so far was told to leave out.
+const neverTried = "never tried"
+
 // protection is what is known of one component.
 type protection struct {
 	Source     string     `json:"source"`
@@ -39,7 +42,7 @@ type protection struct {
 	AgeSeconds float64    `json:"age_seconds"`
 	Verified   *time.Time `json:"verified"` // when that point was last found whole
 	Damaged    bool       `json:"damaged"`  // that point was last found damaged
-	Last       string     `json:"last"`     // state in the newest point that tried
+	Last       string     `json:"last"`     // state in the newest point that tried, "" when none did
 	Reason     string     `json:"reason"`   // why it is not good there
 }
 
@@ -93,6 +96,9 @@ func protections(points []point.Point, found verify.Findings, now time.Time) []p
 	}
 	all := []protection{}
 	for _, key := range slices.Sorted(maps.Keys(known)) {
+		if x := known[key]; x.Last == "" {
+			x.Reason = neverTried
+		}
 		all = append(all, *known[key])
 	}
 	return all
@@ -123,7 +129,7 @@ func unprotected(points []point.Point, configured []string) []protection {
 	for _, name := range configured {
 		named := func(p point.Point) bool { _, ok := p.Sources()[name]; return ok }
 		if !slices.ContainsFunc(points, named) {
-			none = append(none, protection{Source: name, Reason: "never tried"})
+			none = append(none, protection{Source: name, Reason: neverTried})
 		}
 	}
 	return none

@@ -34,6 +34,9 @@ func TestProtections(t *testing.T) {
 	if got := protections(points[:2], nil, t0); len(got) != 3 || got[2].Reason != "no inventory" {
 		t.Errorf("trouble that lasts is told: %+v", got)
 	}
+	if got := protections([]point.Point{{ID: "1", Components: []point.Component{c("ctl2", point.Skipped, left)}}}, nil, t0); got[0].Reason != neverTried || got[0].Last != "" {
+		t.Errorf("what nobody ever asked for: %+v", got)
+	}
 	if none := unprotected(points, []string{"mariadb", "kolla"}); len(none) != 1 || none[0].Source != "mariadb" {
 		t.Errorf("unprotected: %+v", none)
 	}
