@@ -51,8 +51,9 @@ func holdForever() {
 	select {}
 }
 
-// cluster is a lab with three Galera nodes that all tests share.
-func cluster(t testing.TB) *lab.Lab { return labtest.Shared(t) }
+// cluster is a lab with three Galera nodes that all tests share. Its data is larger than all buffers between a node and
+// a test, so that a stream that is held up at its start is held up at the node.
+func cluster(t testing.TB) *lab.Lab { return labtest.Shared(t, labtest.Bulk(48)) }
 
 func limit(t testing.TB, d time.Duration) context.Context {
 	t.Helper()
