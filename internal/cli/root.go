@@ -5,6 +5,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -85,14 +86,14 @@ func each(c *cobra.Command, do func(*cobra.Command)) {
 	}
 }
 
-// asUsage makes wrong arguments of c a usage problem.
+// asUsage makes wrong arguments and absent flags of c a usage problem.
 func asUsage(c *cobra.Command) {
 	check := c.Args
 	if check == nil {
 		return
 	}
 	c.Args = func(c *cobra.Command, args []string) error {
-		if err := check(c, args); err != nil {
+		if err := errors.Join(check(c, args), c.ValidateRequiredFlags(), c.ValidateFlagGroups()); err != nil {
 			return problem.New(problem.Usage, "usage: "+c.UseLine(), "%w", err)
 		}
 		return nil

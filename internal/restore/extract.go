@@ -58,7 +58,11 @@ func extract(ctx context.Context, from fs.FS, root, dir string, only []string, p
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(filesAtOnce)
 	err = x.walk(ctx, g, root, ".", only)
-	if err = errors.Join(err, g.Wait()); err != nil {
+	// The walk is cancelled by the first file that fails, which is the one to tell of.
+	if werr := g.Wait(); werr != nil && (err == nil || errors.Is(err, context.Canceled)) {
+		err = werr
+	}
+	if err != nil {
 		return err
 	}
 	if err := x.finishDirs(); err != nil {

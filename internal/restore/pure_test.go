@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"path/filepath"
@@ -275,4 +276,16 @@ func (f failing) Open(name string) (fs.File, error) {
 		return nil, errors.New("the vault is gone")
 	}
 	return f.MapFS.Open(name)
+}
+
+// TestFullDiskIsNoInterrupt writes where there is no room: the failure is told as what it is.
+func TestFullDiskIsNoInterrupt(t *testing.T) {
+	files := fstest.MapFS{}
+	for i := range 50 {
+		files[fmt.Sprintf("d%d/f", i)] = &fstest.MapFile{Data: []byte("x")}
+	}
+	err := extract(t.Context(), failing{files, "d3/f"}, ".", filepath.Join(t.TempDir(), "d"), nil, nil)
+	if err == nil || !strings.Contains(err.Error(), "the vault is gone") || problem.KindOf(err) != problem.Failed {
+		t.Errorf("kind %v: %v", problem.KindOf(err), err)
+	}
 }

@@ -193,8 +193,28 @@ func (k *Cluster) stopAll(ctx context.Context) error {
 		if err := k.o.Control.Stop(ctx, k.o.Nodes[i].Node); err != nil {
 			return err
 		}
-		if k.runs(ctx, k.o.Nodes[i]) {
-			return fmt.Errorf("the server on %s still runs after it was stopped", k.o.Nodes[i].Name)
+		if err := k.awaitEnd(ctx, k.o.Nodes[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// stopGrace is how long a server may take to be gone after what stopped it has returned: a process on its way out closes
+// its files when its stop command sees it no more.
+const stopGrace = 30 * time.Second
+
+func (k *Cluster) awaitEnd(ctx context.Context, n ClusterNode) error {
+	deadline := time.After(stopGrace)
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	for k.runs(ctx, n) {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-deadline:
+			return fmt.Errorf("the server on %s still runs after it was stopped", n.Name)
+		case <-tick.C:
 		}
 	}
 	return nil
@@ -259,13 +279,14 @@ func (k *Cluster) await(ctx context.Context, n ClusterNode) (mariadb.Status, err
 const deadAfter = 15
 
 // runs reports whether a server works in the node's datadir: its working directory is there, whatever namespaces it is
-// in.
+// in. On a machine that does not tell, one may.
 func (k *Cluster) runs(ctx context.Context, n ClusterNode) bool {
 	const script = `want=$(stat -Lc %d:%i "$1")
 for p in /proc/[0-9]*; do [ "$(stat -Lc %d:%i "$p/cwd" 2>/dev/null)" = "$want" ] && exit 0; done
-exit 1`
+echo none`
 	i := slices.IndexFunc(k.o.Nodes, func(have ClusterNode) bool { return have.Name == n.Name })
-	return sh(ctx, n.Machine, script, k.places[i].datadir) == nil
+	out, err := host.Output(ctx, n.Machine, host.Cmd{Args: []string{"sh", "-c", script, "holdfast", k.places[i].datadir}})
+	return err != nil || len(out) == 0
 }
 
 // check asserts what a restored cluster must be: all nodes in one primary component, synced.

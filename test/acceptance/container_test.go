@@ -115,7 +115,7 @@ func preparedWithImage(t *testing.T, l *lab.Lab, site journey.Site, p point.Poin
 	if got := fileOwner(t, dir); !strings.HasPrefix(got, "42434:42434") {
 		t.Errorf("the datadir belongs to %s", got)
 	}
-	journey.SameSums(t, sums, localSums(t, mariadbtest.StartOn(t, dir), sums))
+	journey.SameSums(t, sums, localSums(t, mariadbtest.StartOn(t, dir, "--skip-grant-tables"), sums))
 }
 
 // engineSocket is the path on this machine of the socket of a lab host's engine.

@@ -53,7 +53,7 @@ func TestDatadir(t *testing.T) {
 	if exists(t, dir+"2") {
 		t.Error("a refused restore made the directory")
 	}
-	server := mariadbtest.StartOn(t, dir)
+	server := mariadbtest.StartOn(t, dir, "--skip-grant-tables")
 	journey.SameSums(t, s.sums, localSums(t, server, s.sums))
 }
 

@@ -30,9 +30,9 @@ func TestFiles(t *testing.T) {
 		}
 	}
 	dir := filepath.Join(t.TempDir(), "two")
-	s.op.Run("restore", "files", s.point.ID, "ctl1:/etc/kolla/"+rel+"/two", "ctl2:/etc/kolla/mariadb", "mariadb/shard0/logical/scene", "--to", dir, "--yes")
+	s.op.Run("restore", "files", s.point.ID, "ctl1:/etc/kolla/"+rel+"/two", "ctl2:/etc/kolla/mariadb/galera.cnf", "mariadb/shard0/logical/scene", "--to", dir, "--yes")
 	sameFile(t, odd+"/two", filepath.Join(dir, "ctl1/etc/kolla", rel, "two"))
-	sameFile(t, filepath.Join(s.lab.HostDir("ctl2"), "etc/kolla/mariadb"), filepath.Join(dir, "ctl2/etc/kolla/mariadb"))
+	sameFile(t, filepath.Join(s.lab.HostDir("ctl2"), "etc/kolla/mariadb/galera.cnf"), filepath.Join(dir, "ctl2/etc/kolla/mariadb/galera.cnf"))
 	if sql := read(t, filepath.Join(dir, "shard0/logical/scene/small.sql")); !strings.Contains(sql, "(1,'one'),") {
 		t.Errorf("the table's dump is\n%s", sql)
 	}

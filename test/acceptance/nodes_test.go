@@ -218,10 +218,10 @@ func (s scene) connect(t *testing.T) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		_, _ = s.lab.SQL(t.Context(), "ctl2", "SELECT /* a client */ SLEEP(300)")
+		_, _ = s.lab.SQL(t.Context(), "ctl2", "SELECT SLEEP(300)")
 	}()
 	t.Cleanup(func() { <-done })
-	count := "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE INFO LIKE '%a client%' AND ID <> CONNECTION_ID()"
+	count := "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE INFO LIKE 'SELECT SLEEP(300)%' AND ID <> CONNECTION_ID()"
 	for tick, end := time.NewTicker(50*time.Millisecond), time.Now().Add(time.Minute); query(t, s.lab, "ctl2", count) != "1"; <-tick.C {
 		if time.Now().After(end) {
 			t.Fatal("the client did not connect")
