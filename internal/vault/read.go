@@ -9,6 +9,7 @@ import (
 	"sort"
 	"sync"
 
+	"github.com/kopia/kopia/repo/content"
 	"github.com/kopia/kopia/repo/object"
 	"github.com/kopia/kopia/snapshot"
 )
@@ -196,8 +197,8 @@ func (v *Vault) read(ctx context.Context, e object.IndirectObjectEntry) ([]byte,
 	cid, compressed, direct := e.Object.ContentID()
 	var data []byte
 	var err error
-	if direct && !compressed {
-		data, err = v.repo.ContentReader().GetContent(ctx, cid)
+	if direct && !compressed && !cid.HasPrefix() {
+		data, err = v.piece(ctx, cid)
 	} else {
 		data, err = v.readObject(ctx, e.Object)
 	}
@@ -208,6 +209,14 @@ func (v *Vault) read(ctx context.Context, e object.IndirectObjectEntry) ([]byte,
 		return nil, fmt.Errorf("piece %v has %d bytes of %d", e.Object, len(data), e.Length)
 	}
 	return data, nil
+}
+
+func (v *Vault) piece(ctx context.Context, id content.ID) ([]byte, error) {
+	info, err := v.repo.ContentReader().ContentInfo(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	return v.content(ctx, info)
 }
 
 func (v *Vault) readObject(ctx context.Context, id object.ID) ([]byte, error) {
