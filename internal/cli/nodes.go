@@ -10,15 +10,29 @@ import (
 	"holdfast/internal/source/mariadb"
 )
 
-// clusterNodes are the nodes of a shard with the machines they run on.
-func (c *cloud) clusterNodes(s mariadb.Shard) ([]restore.ClusterNode, error) {
+// clusterNodes are all nodes of a shard that the inventory has, with the machines they run on: also those that backups
+// do not read from, since a node that a restore leaves out comes back with the old data.
+func (c *cloud) clusterNodes(shard int) ([]restore.ClusterNode, error) {
+	shards, err := c.inv.Shards()
+	if err != nil {
+		return nil, err
+	}
 	var nodes []restore.ClusterNode
-	for _, n := range s.Nodes {
-		machine, err := c.inv.Host(n.Name).Connect()
-		if err != nil {
-			return nil, err
+	for _, s := range shards {
+		if s.ID != shard {
+			continue
 		}
-		nodes = append(nodes, restore.ClusterNode{Node: control.Node{Name: n.Name, Machine: machine}, Server: n})
+		for _, h := range s.Hosts {
+			server, err := c.node(h)
+			if err != nil {
+				return nil, err
+			}
+			machine, err := h.Connect()
+			if err != nil {
+				return nil, err
+			}
+			nodes = append(nodes, restore.ClusterNode{Node: control.Node{Name: h.Name, Machine: machine}, Server: server})
+		}
 	}
 	return nodes, nil
 }

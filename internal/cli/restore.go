@@ -272,7 +272,7 @@ func (a *app) clusterOptions(ctx context.Context, cfg *config.Config, shard int)
 			continue
 		}
 		o.Login.User, o.Login.Password = s.User, s.Password
-		if o.Nodes, err = c.clusterNodes(s); err != nil {
+		if o.Nodes, err = c.clusterNodes(shard); err != nil {
 			return o, err
 		}
 		o.Control = c.control()
