@@ -256,12 +256,16 @@ func (k *Cluster) await(ctx context.Context, n ClusterNode) (mariadb.Status, err
 	defer cancel()
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
-	for silent := 0; ; {
+	for silent, denied := 0, 0; ; {
 		s, err := k.status(ctx, n)
 		if err == nil && (s.Synced && s.Primary || !s.Galera) {
 			return s, nil
 		}
-		if err == nil || k.runs(ctx, n) {
+		if refusesLogin(err) {
+			if denied++; denied >= deadAfter {
+				return s, k.strange(n, err)
+			}
+		} else if err == nil || k.runs(ctx, n) {
 			silent = 0
 		} else if silent++; silent >= deadAfter {
 			return s, problem.New(problem.Failed, "read the server's error log on "+n.Name, "the server on %s ended before it was Synced: %w", n.Name, err)
@@ -274,7 +278,13 @@ func (k *Cluster) await(ctx context.Context, n ClusterNode) (mariadb.Status, err
 	}
 }
 
-// deadAfter is how many looks in a row must find no server before it counts as ended: an engine restarts a container
+// strange is the error of a server that runs and does not let Holdfast in.
+func (k *Cluster) strange(n ClusterNode, err error) error {
+	return problem.New(problem.Failed, "accounts and passwords are again as they were when the copy was taken: give the password of user "+k.o.Login.User+
+		" from then (restore files brings passwords.yml back) in holdfast.yml and run the restore again", "the restored server on %s refuses the login of %s: %w", n.Name, k.o.Login.User, err)
+}
+
+// deadAfter is how many looks must find no server, or one that refuses the login, before that counts: an engine restarts a container
 // that ends, and a stopped server may be started a moment later.
 const deadAfter = 15
 
@@ -307,3 +317,6 @@ func (k *Cluster) check(ctx context.Context) error {
 	}
 	return nil
 }
+
+// refusesLogin reports whether err is a server's that does not know the user or the password.
+func refusesLogin(err error) bool { return err != nil && strings.Contains(err.Error(), "ERROR 1045 ") }

@@ -151,7 +151,7 @@ func (t *Table) connect(ctx context.Context) error {
 		return nil
 	}
 	hint := "bring the cluster up first: holdfast restore mariadb POINT --cluster does it from a copy"
-	if strings.Contains(fmt.Sprint(errs), "ERROR 1045") {
+	if refusesLogin(errors.Join(errs...)) {
 		hint = "correct mariadb.admin in holdfast.yml: the servers refuse the login of " + t.o.Login.User
 	}
 	return problem.New(problem.Failed, hint, "no node takes writes: %w", errors.Join(errs...))
