@@ -106,8 +106,7 @@ func (k *killer) measure() []time.Duration {
 func (k *killer) strike(t *testing.T, i int, after time.Duration) bool {
 	t.Helper()
 	run := k.Start("backup", "mariadb")
-	began, ok := run.Await(phases()[i].begins)
-	if !ok {
+	if _, ok := run.Await(phases()[i].begins); !ok {
 		t.Fatalf("the run ended before its %s: %+v", phases()[i].name, run.Wait())
 	}
 	select {
@@ -117,7 +116,7 @@ func (k *killer) strike(t *testing.T, i int, after time.Duration) bool {
 	children, killed := run.Kill()
 	events := run.Events()
 	over := !killed || i+1 < len(phases()) && slices.ContainsFunc(events, phases()[i+1].begins)
-	t.Logf("killed %v after %v: %v, the phase was over: %v", began.Kind, after.Round(time.Millisecond), killed, over)
+	t.Logf("killed %v into the phase: %v, the phase was over: %v", after.Round(time.Millisecond), killed, over)
 	journey.Quiet(t, k.lab, children...)
 	k.tells(t, events)
 	k.pending = k.journal()
@@ -158,7 +157,7 @@ func (k *killer) whole(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, p := range points {
-		if p.State != point.Complete {
+		if p.State != point.Complete && !slices.Contains(k.before, p.ID) {
 			t.Errorf("the kill left point %s, %s", p.ID, p.State)
 		}
 	}
@@ -202,10 +201,10 @@ func TestSoakKilledRestore(t *testing.T) {
 // cluster does not notice, and a second try succeeds.
 func TestKilledClusterRestore(t *testing.T) {
 	s := shared(t)
+	p := s.next() // of the cluster as it is now
 	before := s.Points()
 	sums := journey.Sums(t, s.lab, "ctl3")
 	uuid := s.clusterUUID("ctl1")
-	p := s.Show("latest:mariadb")
 	for _, step := range []string{"write", "prepare"} {
 		run := s.Start("restore", "mariadb", p.ID, "--cluster", "--yes")
 		if _, ok := run.Await(func(e event.Event) bool { return e.Kind == event.Started && strings.HasPrefix(e.Component, step) }); !ok {
