@@ -2,7 +2,9 @@ package vault
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -84,6 +86,46 @@ func TestPointsBesideADamagedOne(t *testing.T) {
 	}
 	if _, err := v.Verify(t.Context(), "p2", VerifyOptions{}); problem.KindOf(err) != problem.Damage {
 		t.Errorf("verify the damaged point: %v", err)
+	}
+}
+
+// A vault that lost a pack, or the end of one, takes the next backup all the same: it writes what is missing, and the
+// earlier point is whole again.
+func TestNextBackupMendsLostPacks(t *testing.T) {
+	for _, harm := range []func(t *testing.T, file string){
+		func(t *testing.T, file string) { check(t, os.Remove(file)) },
+		func(t *testing.T, file string) { check(t, os.Chmod(file, 0o600), os.Truncate(file, 100)) },
+	} {
+		v := newVault(t)
+		write := func(id string) {
+			t.Helper()
+			s := begin(t, v, id, "mariadb")
+			put(t, s.Tree("db"), "a.ibd", stream.Pages, noise(3<<20, 1))
+			seal(t, s)
+			sealPoint(t, v, id, good("mariadb", "db"))
+		}
+		write("p1")
+		for name := range blobNames(t, v, "p") {
+			_, file, err := v.store.Storage.(placer).GetShardedPathAndFilePath(t.Context(), name)
+			check(t, err)
+			harm(t, file)
+		}
+		v = openVault(t, v.Location())
+		if _, err := v.Verify(t.Context(), "p1", VerifyOptions{}); problem.KindOf(err) != problem.Damage {
+			t.Fatalf("verify before: %v", err)
+		}
+		write("p2")
+		v = openVault(t, v.Location())
+		if rep, err := v.Verify(t.Context(), "", VerifyOptions{Depth: Full}); err != nil || rep.Points != 2 {
+			t.Errorf("verify after = %+v, %v", rep, err)
+		}
+	}
+}
+
+func check(t *testing.T, errs ...error) {
+	t.Helper()
+	if err := errors.Join(errs...); err != nil {
+		t.Fatal(err)
 	}
 }
 

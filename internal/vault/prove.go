@@ -3,6 +3,7 @@ package vault
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -77,14 +78,21 @@ func (p *packs) holds(ctx context.Context, c contents, id content.ID) (content.I
 	if info.Deleted {
 		return info, fmt.Errorf("content %v is marked as deleted", id)
 	}
+	return info, p.reach(ctx, info)
+}
+
+var errTruncated = errors.New("is truncated")
+
+// reach proves that the pack of a content is in the store and long enough.
+func (p *packs) reach(ctx context.Context, info content.Info) error {
 	length, err := p.length(ctx, info.PackBlobID)
 	if err != nil {
-		return info, err
+		return err
 	}
 	if end := int64(info.PackOffset) + int64(info.PackedLength); end > length {
-		return info, fmt.Errorf("pack %v is truncated: %d bytes, content %v ends at %d", info.PackBlobID, length, id, end)
+		return fmt.Errorf("pack %v %w: %d bytes, content %v ends at %d", info.PackBlobID, errTruncated, length, info.ContentID, end)
 	}
-	return info, nil
+	return nil
 }
 
 // check reads a content and proves that its bytes have the hash by which it is named.

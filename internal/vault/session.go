@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/kopia/kopia/repo"
+	"github.com/kopia/kopia/repo/blob"
 	"github.com/kopia/kopia/repo/content"
 	"github.com/kopia/kopia/repo/object"
 	"github.com/kopia/kopia/snapshot"
@@ -46,6 +47,8 @@ type Session struct {
 	zeroMu   sync.Mutex
 	zeroes   map[int]object.ID
 	fresh    contentSet
+	packs    *packs     // of earlier sessions, as the store has them
+	mending  sync.Mutex // of contents whose packs are lost
 	newBytes atomic.Int64
 	err      atomic.Pointer[error]
 	ended    bool
@@ -68,6 +71,7 @@ func (v *Vault) Begin(ctx context.Context, pointID, source string) (*Session, er
 		open: map[*file]bool{}, trees: map[string]*Tree{},
 		pieces: make(chan piece), budget: semaphore.NewWeighted(inFlight),
 		zeroes: map[int]object.ID{}, fresh: contentSet{seen: map[content.ID]struct{}{}},
+		packs: &packs{store: v.store, known: map[blob.ID]int64{}},
 	}
 	s.root = newDir(stream.Meta{Mode: 0o700, ModTime: s.began})
 	s.startWriters()
