@@ -15,6 +15,7 @@ import (
 	"holdfast/internal/source/kolla"
 	"holdfast/internal/source/mariadb"
 	"holdfast/internal/vault"
+	"holdfast/internal/verify"
 )
 
 // sourceNames are the sources there are, in the order in which they are told.
@@ -76,11 +77,26 @@ func (a *app) sources(ctx context.Context, c *cloud, v *vault.Vault, names []str
 	for _, name := range chosen {
 		s, err := a.source(ctx, c, v, name)
 		if err != nil {
-			return nil, problem.Wrap(err, "set up source", name)
+			s = unavailable{name, problem.Wrap(err, "set up source", name)}
 		}
 		out = append(out, s)
 	}
 	return out, nil
+}
+
+// unavailable is a source that could not be set up. Its plan fails, so that the point says what is missing while the
+// other sources are captured.
+type unavailable struct {
+	name string
+	err  error
+}
+
+func (u unavailable) Name() string { return u.name }
+
+func (u unavailable) Plan(context.Context) (source.Plan, error) { return source.Plan{}, u.err }
+
+func (u unavailable) Capture(context.Context, source.Task, source.Sink) (source.Outcome, error) {
+	return source.Outcome{}, u.err
 }
 
 func (a *app) source(ctx context.Context, c *cloud, v *vault.Vault, name string) (source.Source, error) {
@@ -91,7 +107,11 @@ func (a *app) source(ctx context.Context, c *cloud, v *vault.Vault, name string)
 	if err != nil {
 		return nil, err
 	}
-	h := history{v}
+	findings, err := verify.Record{Dir: c.cfg.State}.Findings()
+	if err != nil {
+		return nil, err
+	}
+	h := history{v, findings}
 	return mariadb.New(mariadb.Options{
 		Shards: shards, Desync: c.cfg.MariaDB.Desync, Now: a.env.Now, Held: h.held, Previous: h.previous,
 	}), nil
@@ -168,11 +188,22 @@ func (c *cloud) node(h *inventory.Host) (mariadb.Node, error) {
 }
 
 // history answers what earlier points of a vault hold; without a vault, nothing.
-type history struct{ vault *vault.Vault }
+type history struct {
+	vault    *vault.Vault
+	findings verify.Findings
+}
 
-// held names the newest point with a good copy of a component.
+// held names the newest point with a good copy of a component, if all of that copy is still in the vault and no
+// verification found damage in its point. A copy that is not beyond doubt is taken anew, which also mends its pieces.
 func (h history) held(ctx context.Context, component string) string {
 	p, _ := h.newest(ctx, component)
+	if p.ID == "" || h.findings[p.ID].Damaged > 0 {
+		return ""
+	}
+	r, err := h.vault.Verify(ctx, p.ID, vault.VerifyOptions{Depth: vault.Structure})
+	if err != nil || len(r.Damaged) > 0 {
+		return ""
+	}
 	return p.ID
 }
 

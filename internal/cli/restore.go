@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"strconv"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -17,6 +17,7 @@ import (
 	"holdfast/internal/problem"
 	"holdfast/internal/report"
 	"holdfast/internal/restore"
+	"holdfast/internal/source/mariadb"
 	"holdfast/internal/vault"
 )
 
@@ -176,7 +177,7 @@ func (a *app) restoreMariaDB(ctx context.Context, name string, o mariadbOptions)
 		if o.to != "" {
 			return r.Datadir(ctx, p, o.shard, o.to)
 		}
-		options, err := a.clusterOptions(ctx, cfg, o.shard)
+		options, _, err := a.clusterOptions(ctx, cfg, o.shard)
 		if err != nil {
 			return nil, err
 		}
@@ -216,12 +217,16 @@ func (a *app) restoreTable(ctx context.Context, name, table string, o tableOptio
 		return problem.New(problem.Usage, "write it as DB.TABLE, nova.instances", "%q names no table", table)
 	}
 	return a.restore(ctx, name, o.restoreOptions, func(cfg *config.Config, v *vault.Vault, p point.Point, r *restore.Restorer) (restoring, error) {
-		options, err := a.clusterOptions(ctx, cfg, o.shard)
+		options, c, err := a.clusterOptions(ctx, cfg, o.shard)
+		if err != nil {
+			return nil, err
+		}
+		admin, err := a.admin(ctx, c)
 		if err != nil {
 			return nil, err
 		}
 		return r.Table(ctx, p, restore.TableOptions{
-			Shard: o.shard, Database: db, Table: tab, Replace: o.replace, Nodes: options.Nodes, Login: options.Admin, Lineage: options.Lineage,
+			Shard: o.shard, Database: db, Table: tab, Replace: o.replace, Nodes: options.Nodes, Login: admin, Lineage: options.Lineage,
 		})
 	})
 }
@@ -254,30 +259,25 @@ func (a *app) restoreFiles(ctx context.Context, name string, paths []string, to 
 }
 
 // clusterOptions are how the nodes of a shard are reached and driven today.
-func (a *app) clusterOptions(ctx context.Context, cfg *config.Config, shard int) (restore.ClusterOptions, error) {
+func (a *app) clusterOptions(ctx context.Context, cfg *config.Config, shard int) (restore.ClusterOptions, *cloud, error) {
 	o := restore.ClusterOptions{Shard: shard, Lineage: restore.Lineage{File: filepath.Join(cfg.State, "lineage.json")}}
 	if cfg.MariaDB == nil {
-		return o, problem.New(problem.Usage, "add mariadb to "+cfg.File, "no database is configured")
+		return o, nil, problem.New(problem.Usage, "add mariadb to "+cfg.File, "no database is configured")
 	}
 	c, err := a.loadCloud(ctx, cfg)
 	if err != nil {
-		return o, err
+		return o, nil, err
 	}
 	shards, err := a.shards(ctx, c)
 	if err != nil {
-		return o, err
+		return o, nil, err
 	}
-	for _, s := range shards {
-		if s.ID != shard {
-			continue
-		}
-		o.Login.User, o.Login.Password = s.User, s.Password
-		if o.Nodes, err = c.clusterNodes(shard); err != nil {
-			return o, err
-		}
-		o.Control = c.control()
-		o.Admin, err = a.admin(ctx, c)
-		return o, err
+	i := slices.IndexFunc(shards, func(s mariadb.Shard) bool { return s.ID == shard })
+	if i < 0 {
+		return o, nil, problem.New(problem.Usage, "the inventory's host variable mariadb_shard_id tells which there are", "there is no shard %d", shard)
 	}
-	return o, problem.New(problem.Usage, "the inventory's host variable mariadb_shard_id tells which there are", "there is no shard %s", strconv.Itoa(shard))
+	o.Login.User, o.Login.Password = shards[i].User, shards[i].Password
+	o.Control = c.control()
+	o.Nodes, err = c.clusterNodes(shard)
+	return o, c, err
 }

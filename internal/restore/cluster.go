@@ -20,7 +20,6 @@ type ClusterOptions struct {
 	Nodes   []ClusterNode // of today's inventory; the first one is restored, the others join it
 	Control control.Control
 	Login   mariadb.Login // asks the servers how they are
-	Admin   mariadb.Login // may write; only a table's restore needs it
 	OldTo   string        // where the old datadirs go; "" is beside the new ones
 	Lineage Lineage       // which cluster came from which
 }
