@@ -8,6 +8,7 @@ kept=$cnf.holdfast-kept
 put_back() { cat "$kept" >"$cnf" && rm -f "$kept"; }
 trap put_back EXIT
 trap 'exit 1' HUP INT TERM
+trap '' PIPE # nobody may be left to read what this says
 grep -q '^[[:space:]]*wsrep_cluster_address[[:space:]]*=' "$kept" || { echo "$cnf names no wsrep_cluster_address" >&2; exit 1; }
 sed 's|^\([[:space:]]*wsrep_cluster_address[[:space:]]*=[[:space:]]*\).*|\1gcomm://|' "$kept" >"$cnf"
 "$engine" start "$container" >/dev/null

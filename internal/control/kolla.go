@@ -67,6 +67,10 @@ func (k Kolla) act(ctx context.Context, n Node, action string, options ...string
 //go:embed bootstrap.sh
 var bootstrapScript string
 
+// unkilled runs the script $1 in a session of its own and waits for it. What kills a command with its group, as when
+// Holdfast dies, then leaves the script to finish what it began.
+const unkilled = `script=$1; shift; setsid sh -c "$script" bootstrap "$@" & wait $!`
+
 // Bootstrap starts the container as the first of a new cluster.
 func (k Kolla) Bootstrap(ctx context.Context, n Node) error {
 	if len(k.Ansible) > 0 {
@@ -76,7 +80,7 @@ func (k Kolla) Bootstrap(ctx context.Context, n Node) error {
 	if dir == "" {
 		dir = "/etc/kolla"
 	}
-	cmd := host.Cmd{Args: []string{"sh", "-c", bootstrapScript, "bootstrap", k.Engine, k.Container, dir + "/mariadb/galera.cnf"}}
+	cmd := host.Cmd{Args: []string{"sh", "-c", unkilled, "holdfast", bootstrapScript, k.Engine, k.Container, dir + "/mariadb/galera.cnf"}}
 	if err := host.Run(ctx, n.Machine, cmd); err != nil {
 		return fmt.Errorf("bootstrap container %s on %s: %w", k.Container, n.Name, err)
 	}

@@ -1,10 +1,12 @@
 package control
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -212,5 +214,35 @@ func TestCommands(t *testing.T) {
 	c.BootstrapCommand = "echo broken >&2; exit 3"
 	if err := c.Bootstrap(t.Context(), local); err == nil || !strings.Contains(err.Error(), "broken") {
 		t.Errorf("a command that fails: %v", err)
+	}
+}
+
+// TestBootstrapThatIsCutOff kills the command while the server starts: the configuration is put back all the same.
+func TestBootstrapThatIsCutOff(t *testing.T) {
+	d := newDesk(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() { ended <- d.engine("touch $(dirname $0)/starting; sleep 2").Bootstrap(ctx, local) }()
+	await(t, "the container starts", func() bool { return exists(d.dir + "/starting") })
+	cancel()
+	if err := <-ended; err == nil {
+		t.Error("a bootstrap that was cut off counts as done")
+	}
+	await(t, "galera.cnf is put back", func() bool {
+		return !exists(d.dir+"/kolla/mariadb/galera.cnf.holdfast-kept") && d.read("kolla/mariadb/galera.cnf") == galera
+	})
+}
+
+func exists(name string) bool {
+	_, err := os.Stat(name)
+	return err == nil
+}
+
+func await(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	for end := time.Now().Add(30 * time.Second); !done(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("within half a minute it did not happen that %s", what)
+		}
 	}
 }
