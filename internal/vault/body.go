@@ -3,14 +3,12 @@ package vault
 import (
 	"sync"
 
-	"github.com/kopia/kopia/repo/compression"
 	"github.com/kopia/kopia/repo/object"
 )
 
 // body is what a file becomes in the vault: its pieces in order, and once all of them are written, one object.
 type body struct {
-	tree       *Tree
-	compressor compression.Name
+	tree *Tree
 
 	mu      sync.Mutex
 	entries []object.IndirectObjectEntry // Object is set as pieces arrive
@@ -21,8 +19,8 @@ type body struct {
 	done    chan struct{} // closed when no piece is pending and the file is closed
 }
 
-func newBody(t *Tree, c compression.Name) *body {
-	return &body{tree: t, compressor: c, pending: 1, done: make(chan struct{})}
+func newBody(t *Tree) *body {
+	return &body{tree: t, pending: 1, done: make(chan struct{})}
 }
 
 func (b *body) length() int64 {

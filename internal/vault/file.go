@@ -4,17 +4,16 @@ import (
 	"errors"
 	"io/fs"
 
-	"github.com/kopia/kopia/repo/splitter"
+	"github.com/kopia/kopia/repo/compression"
 
 	"holdfast/internal/stream"
 )
 
 // Sizes of pieces in bytes, chosen by measurement: docs/design/vault.md has the table.
 const (
-	pagePiece     = 256 << 10
-	plainSplitter = "DYNAMIC-512K-BUZHASH"
-	zeroPiece     = 1 << 20 // of a hole in a plain file
-	firstBuffer   = 16 << 10
+	pagePiece   = 256 << 10
+	zeroPiece   = 1 << 20 // of a hole in a plain file
+	firstBuffer = 16 << 10
 )
 
 // file cuts what is written to it into pieces and hands them to the session's writers.
@@ -23,16 +22,16 @@ type file struct {
 	path string // full; "" once removed or replaced. Guarded by the session's lock
 	meta stream.Meta
 	body *body
-	cut  splitter.Splitter // nil cuts every pagePiece bytes
-	buf  []byte            // the piece being filled
+	cut  *cutter // nil cuts every pagePiece bytes
+	buf  []byte  // the piece being filled
 	done bool
 }
 
 func newFile(t *Tree, full string, m stream.Meta, h stream.Hint) *file {
 	if h == stream.Pages {
-		return &file{t: t, path: full, meta: m, body: newBody(t, pageCompressor)}
+		return &file{t: t, path: full, meta: m, body: newBody(t)}
 	}
-	return &file{t: t, path: full, meta: m, body: newBody(t, compressor), cut: splitter.GetFactory(plainSplitter)()}
+	return &file{t: t, path: full, meta: m, body: newBody(t), cut: &cutter{}}
 }
 
 // Write takes p, in whole or with an error, and waits while the writers are behind.
@@ -60,10 +59,7 @@ func (f *file) next(p []byte) (n int, full bool) {
 		room := pagePiece - len(f.buf)
 		return min(room, len(p)), len(p) >= room
 	}
-	if n := f.cut.NextSplitPoint(p); n >= 0 {
-		return n, true
-	}
-	return len(p), false
+	return f.cut.next(p)
 }
 
 func (f *file) fill(p []byte) {
@@ -79,7 +75,7 @@ func (f *file) expected(n int) int {
 	case f.cut == nil && (f.body.length() > 0 || n > firstBuffer):
 		return pagePiece
 	case f.cut != nil && f.body.length() > 0:
-		return f.cut.MaxSegmentSize()
+		return mostPlain
 	}
 	return max(n, firstBuffer)
 }
@@ -88,7 +84,16 @@ func (f *file) expected(n int) int {
 func (f *file) flush() error {
 	data := f.buf
 	f.buf = nil
-	return f.t.s.send(f.body, data)
+	return f.t.s.send(f.body, data, f.compressor())
+}
+
+// compressor is a thorough one for a file of one piece, as configuration is. What goes on comes in a stream, and must
+// keep up with it.
+func (f *file) compressor() compression.Name {
+	if f.cut != nil && f.body.length() == 0 {
+		return smallCompressor
+	}
+	return streamCompressor
 }
 
 // Skip leaves n zero bytes. Those that fill whole pieces cost an entry in the file's index each.
@@ -124,7 +129,7 @@ func (f *file) holes(count, size int64) error {
 		}
 	}
 	if f.cut != nil {
-		f.cut.Reset()
+		f.cut.reset()
 	}
 	id, err := f.t.s.zero(int(size))
 	if err != nil {
@@ -190,9 +195,6 @@ func (f *file) Abort() {
 
 func (f *file) end() {
 	f.done = true
-	if f.cut != nil {
-		f.cut.Close()
-	}
 	f.t.s.buffers.put(f.buf)
 	f.buf = nil
 }

@@ -126,7 +126,7 @@ func writeJSON(ctx context.Context, w repo.DirectRepositoryWriter, value any) (*
 	if err != nil {
 		return nil, err
 	}
-	ow := w.NewObjectWriter(ctx, object.WriterOptions{Prefix: "j", Compressor: compressor, MetadataCompressor: compressor})
+	ow := w.NewObjectWriter(ctx, object.WriterOptions{Prefix: "j", Compressor: smallCompressor, MetadataCompressor: smallCompressor})
 	defer ow.Close()
 	if _, err := ow.Write(data); err != nil {
 		return nil, err

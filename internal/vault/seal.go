@@ -117,7 +117,7 @@ func (s *Session) writeDir(n *node, rel string) (*snapshot.DirEntry, error) {
 
 func writeDirManifest(ctx context.Context, w repo.RepositoryWriter, b *snapshotfs.DirManifestBuilder, e *snapshot.DirEntry, rel string) error {
 	m := b.Build(e.ModTime, "")
-	id, err := snapshotfs.WriteDirManifest(ctx, w, rel, m, compressor)
+	id, err := snapshotfs.WriteDirManifest(ctx, w, rel, m, smallCompressor)
 	e.ObjectID, e.DirSummary = id, m.Summary
 	return err
 }

@@ -19,21 +19,22 @@ import (
 )
 
 const (
-	inFlight       = 64 << 20 // bytes of pieces that may wait for a writer
-	compressor     = compression.Name("zstd-fastest")
-	pageCompressor = compression.Name("s2-default") // a quarter of the time for half as much again, which keeps up with a local copy
-	indexSplitter  = "FIXED-128K"                   // fixed, so that a change of few entries stores few new contents
-	wholePiece     = "FIXED-8M"                     // larger than any piece: an object of one content
-	probeSize      = 16 << 10
+	inFlight         = 64 << 20 // bytes of pieces that may wait for a writer
+	smallCompressor  = compression.Name("zstd-fastest")
+	streamCompressor = compression.Name("s2-default") // a quarter of the time for half as much again, which keeps up with a local copy
+	indexSplitter    = "FIXED-128K"                   // fixed, so that a change of few entries stores few new contents
+	wholePiece       = "FIXED-8M"                     // larger than any piece: an object of one content
+	probeSize        = 16 << 10
 )
 
 var zeroBytes = make([]byte, 2<<20)
 
 // piece is a part of a file on its way into the vault.
 type piece struct {
-	body *body
-	at   int
-	data []byte
+	body       *body
+	at         int
+	data       []byte
+	compressor compression.Name
 }
 
 // writers is the number of goroutines that write pieces: more than cores, since each waits for the disk in turn.
@@ -45,7 +46,7 @@ func (s *Session) startWriters() {
 		go func() {
 			defer s.workers.Done()
 			for p := range s.pieces {
-				id, err := s.writePiece(p.body, p.data)
+				id, err := s.writePiece(p)
 				s.budget.Release(int64(len(p.data)))
 				s.buffers.put(p.data)
 				p.body.arrive(p.at, id, err)
@@ -55,25 +56,26 @@ func (s *Session) startWriters() {
 }
 
 // send hands a piece to the writers, and waits while they are behind.
-func (s *Session) send(b *body, data []byte) error {
+func (s *Session) send(b *body, data []byte, c compression.Name) error {
 	if err := s.failed(); err != nil {
 		return err
 	}
 	if err := s.budget.Acquire(s.ctx, int64(len(data))); err != nil {
 		return err
 	}
-	s.pieces <- piece{b, b.expect(int64(len(data))), data}
+	s.pieces <- piece{b, b.expect(int64(len(data))), data, c}
 	return nil
 }
 
-func (s *Session) writePiece(b *body, data []byte) (object.ID, error) {
+func (s *Session) writePiece(p piece) (object.ID, error) {
+	data := p.data
 	if err := s.failed(); err != nil {
 		return object.EmptyID, err
 	}
 	if len(data) > 0 && len(data) <= len(zeroBytes) && bytes.Equal(data, zeroBytes[:len(data)]) {
 		return s.zero(len(data))
 	}
-	return s.writeObject(b.tree, data, object.WriterOptions{Splitter: wholePiece, Compressor: choose(data, b.compressor)})
+	return s.writeObject(p.body.tree, data, object.WriterOptions{Splitter: wholePiece, Compressor: choose(data, p.compressor)})
 }
 
 // choose skips compression where a quick look at the middle of the piece says that it will not pay.
@@ -95,7 +97,7 @@ func (s *Session) zero(n int) (object.ID, error) {
 	if id, ok := s.zeroes[n]; ok {
 		return id, nil
 	}
-	id, err := s.writeObject(nil, zeroBytes[:n], object.WriterOptions{Splitter: wholePiece, Compressor: compressor})
+	id, err := s.writeObject(nil, zeroBytes[:n], object.WriterOptions{Splitter: wholePiece, Compressor: smallCompressor})
 	if err == nil {
 		s.zeroes[n] = id
 	}
@@ -175,7 +177,7 @@ func (s *Session) compose(t *Tree, entries []object.IndirectObjectEntry) (object
 		return object.EmptyID, s.fail(err)
 	}
 	id, err := s.writeObject(t, data, object.WriterOptions{
-		Prefix: "x", Splitter: indexSplitter, Compressor: compressor, MetadataCompressor: compressor,
+		Prefix: "x", Splitter: indexSplitter, Compressor: smallCompressor, MetadataCompressor: smallCompressor,
 	})
 	if err != nil {
 		return object.EmptyID, err
