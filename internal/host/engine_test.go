@@ -36,6 +36,7 @@ func startDocker(t testing.TB) *dockerd {
 		_ = cmd.Wait()
 		log.Close()
 		_ = syscall.Unmount(dir+"/run/netns/default", 0)
+		_ = syscall.Unmount(dir+"/data", syscall.MNT_DETACH) // mounted on itself where the machine's root is private
 		must(t, os.RemoveAll(dir))
 	})
 	for deadline := time.Now().Add(20 * time.Second); exec.Command("docker", "--host", d.socket, "version").Run() != nil; time.Sleep(50 * time.Millisecond) {

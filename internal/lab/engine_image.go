@@ -156,6 +156,9 @@ func librariesOf(programs []string) ([]string, error) {
 			}
 			seen[name] = true
 			path, target, err := findLibrary(name)
+			if errors.Is(err, fs.ErrNotExist) {
+				continue // a plugin whose library is only recommended: it does not work on this machine either
+			}
 			if err != nil {
 				return nil, fmt.Errorf("find library %s of %s: %w", name, todo[0], err)
 			}

@@ -48,6 +48,7 @@ func startEngine(t *testing.T) {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 		_ = cmd.Wait()
 		_ = syscall.Unmount(dir+"/run/netns/default", 0)
+		_ = syscall.Unmount(dir+"/data", syscall.MNT_DETACH) // mounted on itself where the machine's root is private
 		if err := os.RemoveAll(dir); err != nil {
 			t.Error(err)
 		}

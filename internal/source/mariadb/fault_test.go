@@ -120,7 +120,15 @@ func TestAccidentsDuringACapture(t *testing.T) {
 			rejoin,
 			[]string{"WSREP has not yet prepared node"}},
 		{"the node leaves its cluster under mariadb-dump", "shard0/logical",
-			func(t *testing.T, n string) { root(t, n, "SET GLOBAL wsrep_provider_options='gmcast.isolate=1'") },
+			func(t *testing.T, n string) {
+				onNode(t, l, n, "kill -STOP $(pidof mariadb-dump)") // it would be done before the node knows that it is alone
+				root(t, n, "SET GLOBAL wsrep_provider_options='gmcast.isolate=1'")
+				eventually(t, n+" alone", func() bool {
+					out, err := l.SQL(ctx, n, "SHOW STATUS LIKE 'wsrep_cluster_status'")
+					return err == nil && !strings.Contains(out, "\tPrimary")
+				})
+				onNode(t, l, n, "kill -CONT $(pidof mariadb-dump)")
+			},
 			rejoin,
 			[]string{"WSREP has not yet prepared node"}},
 	}

@@ -203,7 +203,7 @@ func serve(t testing.TB, datadir string, options ...string) (func(string) string
 	go func() { cmd.Wait(); close(ended) }()
 	t.Cleanup(func() { cmd.Process.Kill(); <-ended; errors.Close() })
 	ask := func(sql string) (string, error) {
-		out, err := exec.Command("mariadb", "--no-defaults", "--socket="+socket, "-uroot", "-BN", "-e", sql).CombinedOutput()
+		out, err := exec.Command("mariadb", "--no-defaults", "--default-character-set=utf8mb4", "--socket="+socket, "-uroot", "-BN", "-e", sql).CombinedOutput()
 		return string(out), err
 	}
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
