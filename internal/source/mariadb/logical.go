@@ -107,7 +107,6 @@ func (d *logical) dump(ctx context.Context, at time.Time) (sqldump.Summary, erro
 	var log stderrLog
 	var sum sqldump.Summary
 	cmd := d.command(d.tools.dump, dumpArgs(d.before)...)
-	cmd.Args = buffered(cmd.Args)
 	cmd.Bulk = true
 	cmd.OnStderr = log.add
 	err := host.Stream(ctx, d.node.Host, cmd, func(r io.Reader) (err error) {
@@ -119,13 +118,6 @@ func (d *logical) dump(ctx context.Context, at time.Time) (sqldump.Summary, erro
 		return sum, said{exit, log.meaningful()}
 	}
 	return sum, err
-}
-
-// buffered makes a command write to its stdout in large pieces, where the host has what that takes: by itself it writes
-// 4 KiB at a time into a pipe and wakes the reader for each, which costs as much as a quarter of the dump.
-func buffered(args []string) []string {
-	const script = `if command -v stdbuf >/dev/null 2>&1; then exec stdbuf -o 256K "$@"; fi; exec "$@"`
-	return append([]string{"sh", "-c", script, "buffered"}, args...)
 }
 
 // accounts returns users, roles and grants as SQL.
