@@ -26,6 +26,7 @@ type Engine struct {
 	Version  string // of Holdfast, for the manifest
 	Vault    *vault.Vault
 	Sources  []source.Source
+	Locked   bool // the caller holds the locks of all Sources, see Lock; otherwise Run takes them
 	Journal  Journal
 	Parallel int    // how many components stream at once; 0 is 4
 	Only     string // capture only components whose name matches this pattern of path.Match; "" is all
@@ -36,18 +37,19 @@ type Engine struct {
 // Run takes one recovery point of every source. It returns the sealed point, whatever its state; an error means that
 // no point was sealed: a lock was held, the run was interrupted, or the vault could not be written.
 func (e *Engine) Run(ctx context.Context) (point.Point, error) {
-	// What killed runs had sealed of single sources belongs to no point. That it could not be removed costs only space.
-	_, swept := e.Vault.Sweep(ctx, nil)
-	unlock, err := e.lock()
-	if err != nil {
-		return point.Point{}, err
+	if !e.Locked {
+		unlock, err := Lock(e.Vault, e.sourceNames()...)
+		if err != nil {
+			return point.Point{}, err
+		}
+		defer unlock()
 	}
-	defer unlock()
 	r := e.begin()
-	if swept != nil {
-		r.note("vault", "leftovers of killed runs could not be removed: "+swept.Error())
+	// What killed runs had sealed of these sources belongs to no point. That it could not be removed costs only space.
+	if _, err := e.Vault.SweepHeld(ctx, e.sourceNames()...); err != nil {
+		r.note("vault", "leftovers of killed runs could not be removed: "+err.Error())
 	}
-	r.reportKilledRuns()
+	r.reportKilledRuns(ctx)
 	leave, err := e.Journal.enter(r.point.ID, e.sourceNames(), r.point.Started)
 	if err != nil {
 		return point.Point{}, err
@@ -75,16 +77,17 @@ func interrupted(err error, cloud string) error {
 	return p
 }
 
-// lock takes the writer's lock of every source, or of none.
-func (e *Engine) lock() (func(), error) {
+// Lock takes the writer's locks of the named sources in a vault, or of none: when a run of one of them is on its way, it
+// returns a problem of kind Busy at once. A caller that sets a run's sources up at some cost takes the locks before.
+func Lock(v *vault.Vault, sources ...string) (unlock func(), err error) {
 	var held []func()
 	release := func() {
 		for _, unlock := range held {
 			unlock()
 		}
 	}
-	for _, s := range e.Sources {
-		unlock, err := e.Vault.Lock(s.Name())
+	for _, name := range sources {
+		unlock, err := v.Lock(name)
 		if err != nil {
 			release()
 			return nil, err
@@ -105,7 +108,9 @@ func (e *Engine) sourceNames() []string {
 func (e *Engine) begin() *run {
 	now := e.Now()
 	r := &run{Engine: e, sessions: map[string]*vault.Session{}}
-	r.point = point.Point{ID: point.NewID(now), Cloud: e.Cloud, Version: e.Version, Started: now.UTC()}
+	r.point = point.Point{
+		ID: point.NewID(now), Cloud: e.Cloud, Version: e.Version, Started: now.UTC(), Components: []point.Component{},
+	}
 	r.emit(event.Event{Kind: event.RunStarted, Point: r.point.ID})
 	return r
 }
@@ -145,13 +150,27 @@ func (r *run) record(c point.Component) {
 	r.point.Components = append(r.point.Components, c)
 }
 
-// reportKilledRuns tells of runs that ended without a word: they left no point, and nothing of them counts.
-func (r *run) reportKilledRuns() {
+// reportKilledRuns tells of runs that ended without a word. One that was killed after its last step left its point.
+func (r *run) reportKilledRuns(ctx context.Context) {
 	for _, name := range r.sourceNames() {
 		if e, ok := r.Journal.killed(name); ok {
-			r.note(name, fmt.Sprintf("run %s of %s was killed and left no point", e.Point, e.Started.Format(time.RFC3339)))
+			r.note(name, fmt.Sprintf("run %s of %s was killed %s", e.Point, e.Started.Format(time.RFC3339), r.remains(ctx, e.Point)))
 		}
 	}
+}
+
+// remains says what a killed run left.
+func (r *run) remains(ctx context.Context, id string) string {
+	points, err := r.Vault.Points(ctx)
+	if err != nil {
+		return "and it is not known whether it left its point: " + err.Error()
+	}
+	for _, p := range points {
+		if p.ID == id {
+			return fmt.Sprintf("after its point was sealed: that is %s and counts", p.State)
+		}
+	}
+	return "and left no point"
 }
 
 // plan asks all sources at once. A source that cannot plan becomes one failed, required component, so that the point

@@ -61,8 +61,8 @@ func TestPointManifest(t *testing.T) {
    "bytes_read": 0,
    "bytes_new": 0,
    "seconds": 0,
-   "identity": null,
-   "proof": null
+   "identity": {},
+   "proof": {}
   },
   {
    "source": "kolla",

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -77,7 +78,9 @@ func finishTree(session *vault.Session, path string) (int64, error) {
 
 // adopt takes what a capture proved into the component.
 func adopt(c *point.Component, out source.Outcome) {
-	c.State, c.Identity, c.Proof, c.Notes = out.State, out.Identity, out.Proof, out.Notes
+	c.State, c.Notes = out.State, out.Notes
+	maps.Copy(c.Identity, out.Identity)
+	maps.Copy(c.Proof, out.Proof)
 	if out.Reason != "" {
 		c.Reason = out.Reason
 	}
@@ -95,7 +98,9 @@ func (r *run) takeOver(ctx context.Context, t source.Task) {
 	if err != nil {
 		c.State, c.Reason = point.ComponentFailed, reason(err)
 	} else {
-		c.State, c.Identity, c.Proof, c.At = point.Good, earlier.Identity, earlier.Proof, earlier.At
+		c.State, c.At = point.Good, earlier.At
+		maps.Copy(c.Identity, earlier.Identity)
+		maps.Copy(c.Proof, earlier.Proof)
 	}
 	r.finish(c)
 }
@@ -146,11 +151,12 @@ func (r *run) tellProgress(t source.Task, read *atomic.Int64) (stop func()) {
 	}
 }
 
-// component begins the record of a task.
+// component begins the record of a task. What is not known yet is empty and not null: other programs read it.
 func component(t source.Task, started time.Time) point.Component {
 	return point.Component{
 		Source: t.Source, Name: t.Name, Kind: t.Kind, Mode: t.Mode, Required: t.Required,
 		Reason: t.Reason, Host: t.Host, Path: t.Path, Started: started.UTC(),
+		Identity: map[string]any{}, Proof: map[string]any{},
 	}
 }
 

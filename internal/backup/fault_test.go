@@ -72,6 +72,79 @@ func TestKilledRunIsReportedOnce(t *testing.T) {
 	}
 }
 
+// TestRunKilledAfterItsPointWasSealed: the point counts, and the next run does not say otherwise.
+func TestRunKilledAfterItsPointWasSealed(t *testing.T) {
+	v := newVault(t, t.TempDir())
+	e := engine(t, v, trees("kolla", "ctl1"))
+	sealed := mustRun(t, e)
+	if _, err := e.Journal.enter(sealed.ID, []string{"kolla"}, t0); err != nil {
+		t.Fatal(err)
+	}
+	p := mustRun(t, e)
+	if len(p.Notes) != 1 || !strings.Contains(p.Notes[0], sealed.ID) || !strings.Contains(p.Notes[0], "is complete and counts") {
+		t.Errorf("notes %q", p.Notes)
+	}
+	if ids := points(t, v); len(ids) != 2 {
+		t.Errorf("points %v", ids)
+	}
+}
+
+// TestRunLeavesOtherSourcesAlone: what a killed run left of another source waits for that source's next run, so that no
+// run of it finds its lock taken meanwhile.
+func TestRunLeavesOtherSourcesAlone(t *testing.T) {
+	v := newVault(t, t.TempDir())
+	leave := func(source string) {
+		session, err := v.Begin(t.Context(), "20260228-020000-dead", source)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := session.WriteFile(source+"/x", metaOfTest, []byte("half a run")); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := session.Seal(t.Context(), manifest{}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	leave("mariadb")
+	leave("kolla")
+	mustRun(t, engine(t, v, trees("kolla", "ctl1")))
+	orphans, err := v.Orphans(t.Context())
+	if err != nil || len(orphans) != 1 || orphans[0].Source != "mariadb" {
+		t.Errorf("orphans %+v, %v", orphans, err)
+	}
+}
+
+// TestCallerHoldsTheLocks: they are taken once, before the sources are set up, and are the caller's to give back.
+func TestCallerHoldsTheLocks(t *testing.T) {
+	v := newVault(t, t.TempDir())
+	e := engine(t, v, trees("kolla", "ctl1"))
+	unlock, err := Lock(v, "mariadb", "kolla")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Lock(v, "ceph", "kolla"); problem.KindOf(err) != problem.Busy {
+		t.Errorf("locked twice: %v", err)
+	}
+	if free, err := Lock(v, "ceph"); err != nil {
+		t.Errorf("a lock was kept by one who got not all of them: %v", err)
+	} else {
+		free()
+	}
+	e.Locked = true
+	if p := mustRun(t, e); p.State != point.Complete {
+		t.Errorf("point %+v", p)
+	}
+	if _, err := Lock(v, "kolla"); problem.KindOf(err) != problem.Busy {
+		t.Errorf("the run gave the caller's lock away: %v", err)
+	}
+	unlock()
+	if again, err := Lock(v, "kolla", "mariadb"); err != nil {
+		t.Errorf("after the end: %v", err)
+	} else {
+		again()
+	}
+}
+
 // TestTwoRunsAtOnce: the second of the same source is busy at once, and takes no lock of another source with it.
 func TestTwoRunsAtOnce(t *testing.T) {
 	v := newVault(t, t.TempDir())

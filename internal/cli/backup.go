@@ -55,31 +55,42 @@ func (a *app) backup(ctx context.Context, names []string, o backupOptions) error
 		return problem.New(problem.Usage, "the default is 4", "--parallel must be at least 1")
 	}
 	return a.withVault(ctx, func(cfg *config.Config, v *vault.Vault) error {
-		cl, err := a.loadCloud(ctx, cfg)
-		if err != nil {
-			return err
-		}
-		chosen, err := a.sources(ctx, cl, v, names)
+		chosen, err := chosenSources(names, configured(cfg))
 		if err != nil {
 			return err
 		}
 		if o.dryRun {
-			return a.planOnly(ctx, chosen, o.only)
+			return a.planOnly(ctx, cfg, v, chosen, o.only)
 		}
-		display := a.progress()
-		defer display.Close()
-		engine := backup.Engine{
-			Cloud: cfg.Cloud, Version: VersionText(), Vault: v, Sources: chosen, Parallel: o.parallel, Only: o.only,
-			Journal: backup.Journal{Dir: filepath.Join(cfg.State, "runs")}, Listen: display.Listen, Now: a.env.Now,
-		}
-		p, err := engine.Run(ctx)
-		display.Close()
+		// Before anything that takes time or asks for a password: a run on its way is known at once.
+		unlock, err := backup.Lock(v, chosen...)
 		if err != nil {
 			return err
 		}
-		p.Tiers = tiers(v, p, nil)
-		return errors.Join(a.tellPoint(p), verdict(p))
+		defer unlock()
+		return a.takePoint(ctx, cfg, v, chosen, o)
 	})
+}
+
+// takePoint runs a backup of sources whose locks are held.
+func (a *app) takePoint(ctx context.Context, cfg *config.Config, v *vault.Vault, chosen []string, o backupOptions) error {
+	sources, err := a.sources(ctx, cfg, v, chosen)
+	if err != nil {
+		return err
+	}
+	display := a.progress()
+	defer display.Close()
+	engine := backup.Engine{
+		Cloud: cfg.Cloud, Version: VersionText(), Vault: v, Sources: sources, Locked: true, Parallel: o.parallel, Only: o.only,
+		Journal: backup.Journal{Dir: filepath.Join(cfg.State, "runs")}, Listen: display.Listen, Now: a.env.Now,
+	}
+	p, err := engine.Run(ctx)
+	display.Close()
+	if err != nil {
+		return err
+	}
+	p.Tiers = tiers(v, p, nil)
+	return errors.Join(a.tellPoint(p), verdict(p))
 }
 
 // tellPoint ends a backup: the point as JSON, or the closing table.
@@ -111,8 +122,12 @@ func verdict(p point.Point) error {
 	return problem.New(kind, hint, "point %s is %s, it lacks: %s", p.ID, p.State, strings.Join(missing, ", "))
 }
 
-// planOnly tells the plans of the sources.
-func (a *app) planOnly(ctx context.Context, sources []source.Source, only string) error {
+// planOnly tells the plans of the chosen sources.
+func (a *app) planOnly(ctx context.Context, cfg *config.Config, v *vault.Vault, chosen []string, only string) error {
+	sources, err := a.sources(ctx, cfg, v, chosen)
+	if err != nil {
+		return err
+	}
 	plans := map[string]source.Plan{}
 	t := report.NewTable("COMPONENT", "KIND", "MODE", "FROM", "EXPECTED", "WHY").AlignRight("EXPECTED")
 	var notes []string
@@ -122,6 +137,7 @@ func (a *app) planOnly(ctx context.Context, sources []source.Source, only string
 			return problem.Wrap(err, "plan", s.Name())
 		}
 		p = p.Only(only)
+		p.Tasks = append([]source.Task{}, p.Tasks...) // in JSON none is an empty list
 		plans[s.Name()] = p
 		for _, task := range p.Tasks {
 			t.Row(s.Name()+" "+task.Name, string(task.Kind), string(task.Mode), task.Host, report.Size(task.Estimate), task.Reason)

@@ -67,9 +67,9 @@ func configured(cfg *config.Config) []string {
 	return append(names, kolla.SourceName)
 }
 
-// sources makes the named sources, by default all that are configured. V tells what earlier points hold.
-func (a *app) sources(ctx context.Context, c *cloud, v *vault.Vault, names []string) ([]source.Source, error) {
-	chosen, err := chosenSources(names, configured(c.cfg))
+// sources sets the chosen sources up as the cloud is described today. V tells what earlier points hold.
+func (a *app) sources(ctx context.Context, cfg *config.Config, v *vault.Vault, chosen []string) ([]source.Source, error) {
+	c, err := a.loadCloud(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}

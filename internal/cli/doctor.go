@@ -11,11 +11,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"holdfast/internal/config"
-	"holdfast/internal/host"
 	"holdfast/internal/kit"
 	"holdfast/internal/problem"
 	"holdfast/internal/report"
 	"holdfast/internal/source"
+	"holdfast/internal/source/mariadb"
 	"holdfast/internal/vault"
 )
 
@@ -23,8 +23,8 @@ func newDoctorCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "doctor",
 		Short: "check everything that backups and restores need",
-		Long: "Checks the vault, the kit, every host, every tool and every privilege, and says how to mend what is wrong. Nothing is\n" +
-			"changed. It ends with 1 when a check failed; warnings alone end with 0.",
+		Long: "Checks the vault, the kit, every host and its clock, every tool and every privilege, and says how to mend what is\n" +
+			"wrong. Nothing is changed. It ends with 1 when a check failed; warnings alone end with 0.",
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return a.doctor(c.Context()) },
 	}
@@ -109,7 +109,7 @@ func (a *app) checkVault(ctx context.Context, cfg *config.Config) (*vault.Vault,
 	if err != nil {
 		return nil, area{"vault", []source.Check{failed(t.Name, err)}}
 	}
-	checks := []source.Check{passed(t.Name, "%s opens with its passphrase", t.URL), checkMode(v)}
+	checks := []source.Check{passed(t.Name, "%s opens with its passphrase", t.URL), checkMode(v), checkClouds(ctx, cfg, v)}
 	if stats, err := v.Stats(ctx); err != nil {
 		checks = append(checks, failed("space", err))
 	} else {
@@ -124,18 +124,28 @@ func (a *app) checkCloud(ctx context.Context, cfg *config.Config, v *vault.Vault
 	if err != nil {
 		return []area{{"cloud", []source.Check{failed("inventory", err)}}}
 	}
-	areas := []area{{"host", a.checkPlace(ctx, c)}}
+	visits := visitAll(ctx, c.inv)
+	areas := []area{{"host", []source.Check{checkPlace(visits), checkClocks(visits)}}}
 	for _, name := range configured(cfg) {
-		s, err := a.source(ctx, c, v, name)
-		if err != nil {
-			areas = append(areas, area{name, []source.Check{failed("setup", err)}})
-			continue
-		}
-		if checker, ok := s.(source.Checker); ok {
-			areas = append(areas, area{name, inArea(name, checker.Check(ctx))})
-		}
+		areas = append(areas, area{name, inArea(name, a.checkSource(ctx, c, v, name))})
 	}
 	return areas
+}
+
+// checkSource looks at what one source needs, and at what brings it back.
+func (a *app) checkSource(ctx context.Context, c *cloud, v *vault.Vault, name string) []source.Check {
+	checks := []source.Check{}
+	s, err := a.source(ctx, c, v, name)
+	if err != nil {
+		checks = append(checks, failed("setup", err))
+	}
+	if checker, ok := s.(source.Checker); ok {
+		checks = append(checks, checker.Check(ctx)...)
+	}
+	if name == mariadb.SourceName {
+		checks = append(checks, c.checkControl(ctx)...)
+	}
+	return checks
 }
 
 // inArea shortens names that begin with the name of the area they are shown in.
@@ -176,40 +186,4 @@ func (a *app) checkKit(cfg *config.Config) []source.Check {
 		}}
 	}
 	return []source.Check{passed("confirmed", "stored elsewhere since %s", when.UTC().Format(time.DateOnly))}
-}
-
-// checkPlace finds out whether this host is one of those that the vault must outlive.
-func (a *app) checkPlace(ctx context.Context, c *cloud) []source.Check {
-	own, err := machine(ctx, host.Local{})
-	if err != nil {
-		return []source.Check{failed("place", err)}
-	}
-	var same []string
-	for _, h := range c.inv.Hosts {
-		if !h.In("control", "network", "compute", "storage") {
-			continue
-		}
-		where, err := h.Connect()
-		if err != nil {
-			continue // the hosts' own check tells
-		}
-		if id, err := machine(ctx, where); err == nil && id == own {
-			same = append(same, h.Name)
-		}
-	}
-	if len(same) > 0 {
-		return []source.Check{{
-			Name: "place", Status: source.Fail, Detail: "this host is " + strings.Join(same, ", ") + ", a node of the cloud that it backs up",
-			Mend: "run Holdfast on a host that does not share the cloud's fate, or let the vault lie on one",
-		}}
-	}
-	return []source.Check{passed("place", "this host is no node of the cloud")}
-}
-
-// machine is what tells one machine from another: its id and its name, since cloned machines share the former.
-func machine(ctx context.Context, h host.Host) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
-	defer cancel()
-	out, err := host.Output(ctx, h, host.Cmd{Args: []string{"sh", "-c", "cat /etc/machine-id 2>/dev/null; uname -n"}})
-	return string(out), err
 }

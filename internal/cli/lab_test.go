@@ -191,6 +191,8 @@ func (o *operator) asksTheDoctor() {
 			t.Errorf("doctor looked at no %s", want)
 		}
 	}
+	o.types(0, "doctor")
+	o.sees(o.stdout, `^ok +host +clocks +those of [4-9] hosts differ by at most 0\.\d\d s$`)
 }
 
 // damages a pack of the vault, hides its passphrase, and finds both told apart.
@@ -264,15 +266,72 @@ func TestBackupIsBusyOrPartial(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// Nothing that takes time comes before: an inventory that cannot be read is not missed.
+	inventory := filepath.Join(o.lab.Options.Dir, "deploy/inventory")
+	if err := os.Rename(inventory, inventory+".away"); err != nil {
+		t.Fatal(err)
+	}
 	o.types(6, "backup")
 	o.sees(o.stderr, `locked by process \d+`)
 	unlock()
+	o.types(2, "backup")
+	if err := os.Rename(inventory+".away", inventory); err != nil {
+		t.Fatal(err)
+	}
 	o.loses("ctl3")
 	o.types(3, "backup", "--quiet")
 	o.sees(o.stderr, `is partial, it lacks: kolla ctl3 \(skipped: `)
 	o.types(4, "show", "latest")
 	o.types(0, "show", "20")
 	o.sees(o.stdout, `^state +partial$`)
+}
+
+// TestRenamedCloud: points of the name before are not shown, but never without a word.
+func TestRenamedCloud(t *testing.T) {
+	o := &operator{t: t, lab: labtest.New(t, labtest.Hosts)}
+	o.types(0, "init", "--yes")
+	o.types(0, "backup", "--quiet")
+	o.types(0, "doctor")
+	o.sees(o.stdout, `^ok +vault +cloud +it holds 1 points of cloud lab$`)
+	o.types(0, "points")
+	if o.stderr != "" {
+		t.Errorf("a warning without a cause: %q", o.stderr)
+	}
+	o.renames("cloud: lab", "cloud: paris")
+	const told = `the vault also holds 1 point of cloud lab, .*write cloud: lab in .*holdfast.yml again`
+	o.types(0, "points", "--json")
+	o.sees(o.stderr, told)
+	if strings.TrimSpace(o.stdout) != "[]" {
+		t.Errorf("points %s", o.stdout)
+	}
+	o.types(4, "show", "latest")
+	o.sees(o.stderr, told)
+	var seen overview
+	o.types(0, "status", "--json")
+	if o.reads(&seen); seen.Points != 0 || seen.Others["lab"] != 1 {
+		t.Errorf("status: %+v", seen)
+	}
+	o.sees(o.stderr, told)
+	o.types(0, "backup", "--quiet")
+	o.sees(o.stderr, told)
+	o.types(0, "doctor")
+	o.sees(o.stdout, `^warn +vault +cloud +it holds 1 points of cloud paris, and 1 point of cloud lab, which no command shows$`)
+	o.sees(o.stdout, `^to mend vault cloud: .*write cloud: lab in .*holdfast.yml again`)
+	o.renames("cloud: paris", "cloud: lab")
+	o.types(0, "show", "latest")
+	o.sees(o.stdout, `^cloud +lab$`)
+}
+
+// renames replaces a text in holdfast.yml.
+func (o *operator) renames(old, text string) {
+	o.t.Helper()
+	was, err := os.ReadFile(o.lab.Config())
+	if err != nil || !bytes.Contains(was, []byte(old)) {
+		o.t.Fatalf("no %q in %s: %v", old, was, err)
+	}
+	if err := os.WriteFile(o.lab.Config(), bytes.Replace(was, []byte(old), []byte(text), 1), 0o644); err != nil {
+		o.t.Fatal(err)
+	}
 }
 
 // loses makes a host unreachable: the inventory names a port that nobody listens on.

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"os/exec"
 
@@ -57,12 +58,13 @@ func (c *cloud) control() control.Control {
 	k := control.Kolla{
 		Engine: engine, Container: m.Container, ConfigDir: c.globals.NodeConfig(), Inventory: c.cfg.Kolla.Inventory, Deploy: host.Local{},
 	}
-	command := m.Control.KollaAnsible
-	if command == "" {
-		command = "kolla-ansible"
-	}
-	if path, err := exec.LookPath(command); err == nil {
+	if path, err := exec.LookPath(c.kollaAnsible()); err == nil {
 		k.Ansible = []string{path}
 	}
 	return k
+}
+
+// kollaAnsible is the command that would drive the nodes, if it is there.
+func (c *cloud) kollaAnsible() string {
+	return cmp.Or(c.cfg.MariaDB.Control.KollaAnsible, "kolla-ansible")
 }

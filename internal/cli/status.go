@@ -54,6 +54,8 @@ type overview struct {
 	Free       int64        `json:"vault_free"`
 	Kit        string       `json:"kit"` // "" when confirmed, else what is wrong
 	Components []protection `json:"components"`
+	// Others counts the points of other clouds in the vault, by the cloud's name.
+	Others map[string]int `json:"other_clouds"`
 }
 
 func (a *app) status(ctx context.Context) error {
@@ -66,7 +68,7 @@ func (a *app) status(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		o := overview{Cloud: cfg.Cloud, Points: len(points), Bytes: stats.Bytes, Free: stats.Free}
+		o := overview{Cloud: cfg.Cloud, Points: len(points), Bytes: stats.Bytes, Free: stats.Free, Others: otherClouds(ctx, v)}
 		if _, err := kit.Confirmed(cfg.Kit, cfg.State); err != nil {
 			o.Kit = err.Error()
 		}

@@ -31,6 +31,7 @@ func (a *app) withVault(ctx context.Context, do func(*config.Config, *vault.Vaul
 		return err
 	}
 	defer v.Close(context.WithoutCancel(ctx))
+	a.tellOtherClouds(ctx, cfg, v)
 	return do(cfg, v)
 }
 
@@ -46,6 +47,7 @@ func (a *app) withPoint(ctx context.Context, name string, do func(*config.Config
 			return err
 		}
 		p.Tiers = tiers(v, p, a.findings(cfg))
+		p.Components = append([]point.Component{}, p.Components...) // in JSON none is an empty list
 		return do(cfg, v, p)
 	})
 }
