@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -94,14 +95,18 @@ func TestTablesThatTheToolLosesAreNamed(t *testing.T) {
 	s := New(Options{Shards: []Shard{shardOf(t, l)}})
 	task := planned(t, s, "shard0/physical")
 	ask := asker(t, l, task.Host)
-	ask("DROP DATABASE IF EXISTS lossy; CREATE DATABASE lossy; CREATE TABLE lossy.kept (a INT) ENGINE=Aria; INSERT INTO lossy.kept VALUES (1)")
+	const parted = " (a INT) ENGINE=Aria PARTITION BY HASH (a) PARTITIONS 2"
+	ask("DROP DATABASE IF EXISTS lossy; CREATE DATABASE lossy; USE lossy; CREATE TABLE kept (a INT) ENGINE=Aria; INSERT INTO kept VALUES (1); " +
+		"CREATE TABLE keptparts" + parted + "; INSERT INTO keptparts VALUES (1),(2); " +
+		"CREATE TABLE keptdeep (a INT) ENGINE=MyISAM PARTITION BY RANGE (a) SUBPARTITION BY HASH (a) SUBPARTITIONS 2 (PARTITION `p-1` VALUES LESS THAN (9))")
 	defer ask("DROP DATABASE lossy")
 	var total int64
 	dir := filepath.Join(t.TempDir(), "tree")
 	sink := sinkOf(t, must[*treetest.Dir](t)(treetest.NewDir(dir)))
 	sink.Read = func(n int64) {
 		if total < early && total+n >= early {
-			ask("CREATE TABLE lossy.made (a INT) ENGINE=Aria; INSERT INTO lossy.made VALUES (1); RENAME TABLE lossy.made TO lossy.moved")
+			ask("USE lossy; CREATE TABLE made (a INT) ENGINE=Aria; INSERT INTO made VALUES (1); RENAME TABLE made TO moved; " +
+				"CREATE TABLE parts" + parted + "; INSERT INTO parts VALUES (1),(2)")
 		}
 		total += n
 	}
@@ -109,13 +114,25 @@ func TestTablesThatTheToolLosesAreNamed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, lost := os.Stat(filepath.Join(dir, "lossy/moved.MAI"))
-	t.Logf("state %s, reason %q, lossy.moved: %v", out.State, out.Reason, lost)
-	if partial := out.State == point.ComponentPartial; partial != (lost != nil) || partial != strings.Contains(out.Reason, "lossy/moved") {
-		t.Errorf("state %s, reason %q, although the data of lossy.moved: %v", out.State, out.Reason, lost)
+	t.Logf("state %s, reason %q", out.State, out.Reason)
+	lossless := true
+	for table, files := range map[string][]string{
+		"moved": {"moved.MAI", "moved.MAD"}, "parts": {"parts#P#p0.MAI", "parts#P#p0.MAD", "parts#P#p1.MAI", "parts#P#p1.MAD"},
+	} {
+		lost := slices.ContainsFunc(files, func(name string) bool {
+			_, err := os.Stat(filepath.Join(dir, "lossy", name))
+			return err != nil
+		})
+		if _, err := os.Stat(filepath.Join(dir, "lossy", table+".frm")); err != nil {
+			t.Errorf("the definition of %s did not come: %v", table, err)
+		}
+		if named := strings.Contains(out.Reason, "lossy/"+table); named != lost {
+			t.Errorf("data of %s lost: %v; reason %q", table, lost, out.Reason)
+		}
+		lossless = lossless && !lost
 	}
-	if strings.Contains(out.Reason, "lossy/kept") {
-		t.Errorf("reason %q names a table that came", out.Reason)
+	if (out.State == point.Good) != lossless || strings.Contains(out.Reason, "lossy/kept") {
+		t.Errorf("state %s, reason %q", out.State, out.Reason)
 	}
 }
 

@@ -2,6 +2,7 @@ package mariadb
 
 import (
 	"maps"
+	"path"
 	"slices"
 	"strings"
 	"sync"
@@ -15,16 +16,17 @@ import (
 type census struct {
 	stream.Tree
 	mu    sync.Mutex
-	files map[string]byte // by path; of a definition the code of its engine, else 0
+	files map[string]*head // by path
 }
 
-func newCensus(t stream.Tree) *census { return &census{Tree: t, files: map[string]byte{}} }
+// head is the beginning of a file that tells which others belong to it; of any other file it is empty.
+type head struct{ data []byte }
 
-// dataOf are the files that belong to a definition, by the code of its engine.
-var dataOf = map[byte][]string{
-	9:  {".MYI", ".MYD"},
-	42: {".MAI", ".MAD"},
-}
+func newCensus(t stream.Tree) *census { return &census{Tree: t, files: map[string]*head{}} }
+
+// headSizes are how much is kept of a table's definition and of the list of its partitions, by the ends of their names.
+// The server allows 8192 partitions with names of at most 192 bytes.
+var headSizes = map[string]int{".frm": 64, ".par": 2 << 20}
 
 // bereft lists, as DATABASE/TABLE, the tables whose definition came without all of their data.
 func (c *census) bereft() (tables []string) {
@@ -35,29 +37,54 @@ func (c *census) bereft() (tables []string) {
 		if !ok || strings.Contains(table, "/#sql") {
 			continue
 		}
-		for _, end := range dataOf[c.files[name]] {
-			if _, there := c.files[table+end]; !there {
-				tables = append(tables, table)
-				break
-			}
+		if !c.whole(table, engineOf(c.files[name].data)) {
+			tables = append(tables, table)
 		}
 	}
 	return tables
 }
 
-// Create counts the file once it is whole.
-func (c *census) Create(path string, m stream.Meta, h stream.Hint) (stream.File, error) {
-	f, err := c.Tree.Create(path, m, h)
+// whole reports whether all files that a table of e keeps its data in are there.
+func (c *census) whole(table string, e engine) bool {
+	parts := []string{table}
+	if e.partitioned && len(e.data) > 0 {
+		list := c.files[table+".par"]
+		if list == nil {
+			return false
+		}
+		names, ok := partitionsOf(list.data)
+		if !ok {
+			return false
+		}
+		parts = parts[:0]
+		for _, name := range names {
+			parts = append(parts, table+"#P#"+name)
+		}
+	}
+	for _, part := range parts {
+		for _, end := range e.data {
+			if c.files[part+end] == nil {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// Create counts the file, and keeps its head if others belong to it.
+func (c *census) Create(name string, m stream.Meta, h stream.Hint) (stream.File, error) {
+	f, err := c.Tree.Create(name, m, h)
 	if err != nil {
 		return nil, err
 	}
+	begin := &head{}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.files[path] = 0
-	if !strings.HasSuffix(path, ".frm") {
-		return f, nil
+	c.files[name] = begin
+	if size := headSizes[path.Ext(name)]; size > 0 {
+		return &headed{File: f, head: begin, size: size}, nil
 	}
-	return &definition{File: f, census: c, path: path}, nil
+	return f, nil
 }
 
 // Rename moves what is counted under from, a file or a directory.
@@ -67,11 +94,11 @@ func (c *census) Rename(from, to string) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	moved := map[string]byte{}
-	for name, engine := range c.files {
+	moved := map[string]*head{}
+	for name, begin := range c.files {
 		if rest, ok := strings.CutPrefix(name, from); ok && (rest == "" || rest[0] == '/') {
 			delete(c.files, name)
-			moved[to+rest] = engine
+			moved[to+rest] = begin
 		}
 	}
 	maps.Copy(c.files, moved)
@@ -89,24 +116,16 @@ func (c *census) Remove(path string) error {
 	return nil
 }
 
-// definition is a table's .frm file as it grows. It begins with the bytes FE 01, a version, and the engine's code; that
-// of a view is text.
-type definition struct {
+// headed is a file whose head is kept while it grows.
+type headed struct {
 	stream.File
-	census *census
-	path   string
-	head   []byte
+	head *head
+	size int
 }
 
-func (d *definition) Write(p []byte) (int, error) {
-	if lack := 4 - len(d.head); lack > 0 {
-		d.head = append(d.head, p[:min(lack, len(p))]...)
+func (f *headed) Write(p []byte) (int, error) {
+	if lack := f.size - len(f.head.data); lack > 0 {
+		f.head.data = append(f.head.data, p[:min(lack, len(p))]...)
 	}
-	if len(d.head) == 4 && d.head[0] == 0xfe && d.head[1] == 1 {
-		d.census.mu.Lock()
-		d.census.files[d.path] = d.head[3]
-		d.census.mu.Unlock()
-		d.head[0] = 0 // told once
-	}
-	return d.File.Write(p)
+	return f.File.Write(p)
 }

@@ -158,3 +158,30 @@ func TestStderrLogHidesHashes(t *testing.T) {
 		}
 	}
 }
+
+func TestMomentOfACopyIsWhenCommitsWereBlocked(t *testing.T) {
+	t0 := time.Date(2026, 3, 1, 2, 0, 0, 0, time.UTC)
+	lines := []string{
+		"Acquired locks for BACKUP STAGE BLOCK_DDL", "Starting BACKUP STAGE BLOCK_COMMIT", "Acquired locks for BACKUP STAGE BLOCK_COMMIT",
+		"Executing BACKUP STAGE END", "completed OK!",
+	}
+	for _, c := range []struct {
+		name string
+		told []string
+		want time.Duration
+	}{
+		{"all stages", lines, 2 * time.Second},
+		{"no stage of commits", append([]string{lines[0]}, lines[3:]...), time.Second},
+		{"no stages", nil, time.Minute},
+	} {
+		var l lockTimes
+		for i, line := range c.told {
+			if begins := l.note(line, t0.Add(time.Duration(i)*time.Second)); begins != (i == 0) {
+				t.Errorf("%s: the lock begins at %q: %v", c.name, line, begins)
+			}
+		}
+		if got := l.moment(t0.Add(time.Minute)).Sub(t0); got != c.want {
+			t.Errorf("%s: the moment is %s, want %s", c.name, got, c.want)
+		}
+	}
+}

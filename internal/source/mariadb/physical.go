@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"holdfast/internal/host"
 	"holdfast/internal/point"
@@ -121,7 +122,7 @@ func (b *physical) prove(sum mbstream.Summary) (source.Outcome, error) {
 	if err != nil {
 		return source.Outcome{}, err
 	}
-	out := source.Outcome{State: point.Good, Identity: b.facts.identity(b.node), At: m.info.End}
+	out := source.Outcome{State: point.Good, Identity: b.facts.identity(b.node), At: b.lock.moment(b.now())}
 	m.describe(out.Identity)
 	out.Identity["backup_tool"] = m.info.ToolName + " " + m.info.ToolVersion
 	out.Identity["uid"], out.Identity["gid"] = b.place.uid, b.place.gid
@@ -134,6 +135,7 @@ func (b *physical) prove(sum mbstream.Summary) (source.Outcome, error) {
 		"renames": sum.Renames, "removes": sum.Removes, "rewrites": sum.Rewrites,
 		"backup_type": m.points.BackupType, "to_lsn": m.points.ToLSN, "last_lsn": m.points.LastLSN,
 		"buffer_peak_bytes": b.peak, "lock_seconds": b.lock.seconds(),
+		"ended_by_node_clock": m.info.End.UTC().Format(time.RFC3339),
 	}
 	if lost := b.files.bereft(); len(lost) > 0 {
 		out.State = point.ComponentPartial

@@ -73,10 +73,12 @@ func (l *stderrLog) meaningful() string {
 	return best
 }
 
-// lockTimes are when the server's lock against DDL began and ended, as its tool told.
+// lockTimes are when the server's lock against DDL began and ended, and when commits were blocked last, as its tool told.
+// They are of the clock here, which is one for all copies of a run.
 type lockTimes struct {
-	mu       sync.Mutex
-	from, to time.Time
+	mu        sync.Mutex
+	from, to  time.Time
+	committed time.Time
 }
 
 // note looks for the stages of the lock in a line of mariadb-backup and reports whether the lock is just beginning.
@@ -87,10 +89,25 @@ func (l *lockTimes) note(line string, now time.Time) (begins bool) {
 	case l.from.IsZero() && strings.Contains(line, "BACKUP STAGE BLOCK_DDL"):
 		l.from = now
 		return true
+	case strings.Contains(line, "BACKUP STAGE BLOCK_COMMIT"):
+		l.committed = now
 	case strings.Contains(line, "BACKUP STAGE END"):
 		l.to = now
 	}
 	return false
+}
+
+// moment is when the state that the copy holds was the server's: while no commit could go on. An old tool does not tell,
+// and then it is the end of the copy.
+func (l *lockTimes) moment(end time.Time) time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, t := range []time.Time{l.committed, l.to} {
+		if !t.IsZero() {
+			return t
+		}
+	}
+	return end
 }
 
 // seconds is how long the lock was held, 0 when that was not seen.
