@@ -97,7 +97,7 @@ func TestTablesThatTheToolLosesAreNamed(t *testing.T) {
 	ask := asker(t, l, task.Host)
 	const parted = " (a INT) ENGINE=Aria PARTITION BY HASH (a) PARTITIONS 2"
 	ask("DROP DATABASE IF EXISTS lossy; CREATE DATABASE lossy; USE lossy; CREATE TABLE kept (a INT) ENGINE=Aria; INSERT INTO kept VALUES (1); " +
-		"CREATE TABLE keptparts" + parted + "; INSERT INTO keptparts VALUES (1),(2); " +
+		"CREATE TABLE keptparts" + parted + "; INSERT INTO keptparts VALUES (1),(2); CREATE TABLE grown" + parted + "; INSERT INTO grown VALUES (1),(2); " +
 		"CREATE TABLE keptdeep (a INT) ENGINE=MyISAM PARTITION BY RANGE (a) SUBPARTITION BY HASH (a) SUBPARTITIONS 2 (PARTITION `p-1` VALUES LESS THAN (9))")
 	defer ask("DROP DATABASE lossy")
 	var total int64
@@ -106,7 +106,8 @@ func TestTablesThatTheToolLosesAreNamed(t *testing.T) {
 	sink.Read = func(n int64) {
 		if total < early && total+n >= early {
 			ask("USE lossy; CREATE TABLE made (a INT) ENGINE=Aria; INSERT INTO made VALUES (1); RENAME TABLE made TO moved; " +
-				"CREATE TABLE parts" + parted + "; INSERT INTO parts VALUES (1),(2)")
+				"CREATE TABLE madeparts" + parted + "; INSERT INTO madeparts VALUES (1),(2); RENAME TABLE madeparts TO parts; " +
+				"ALTER TABLE grown ADD PARTITION PARTITIONS 1")
 		}
 		total += n
 	}
@@ -118,6 +119,7 @@ func TestTablesThatTheToolLosesAreNamed(t *testing.T) {
 	lossless := true
 	for table, files := range map[string][]string{
 		"moved": {"moved.MAI", "moved.MAD"}, "parts": {"parts#P#p0.MAI", "parts#P#p0.MAD", "parts#P#p1.MAI", "parts#P#p1.MAD"},
+		"grown": {"grown.par", "grown#P#p0.MAI", "grown#P#p0.MAD", "grown#P#p1.MAI", "grown#P#p1.MAD", "grown#P#p2.MAI", "grown#P#p2.MAD"},
 	} {
 		lost := slices.ContainsFunc(files, func(name string) bool {
 			_, err := os.Stat(filepath.Join(dir, "lossy", name))
