@@ -99,10 +99,13 @@ func (a *app) verifyPoints(ctx context.Context, cfg *config.Config, v *vault.Vau
 	}
 	err := a.tellVerified(results)
 	if len(damage) > 0 {
-		err = errors.Join(problem.New(problem.Damage, "what is named above cannot be restored from this vault; what is not named can", "%w", errors.Join(damage...)), err)
+		err = errors.Join(problem.New(problem.Damage, damageHint, "%w", errors.Join(damage...)), err)
 	}
 	return err
 }
+
+const damageHint = "what is named above cannot be restored from this vault, and what is not named can; the next backup writes anew what " +
+	"its sources still hold of it, which mends these points too"
 
 // depth is how far a share of the data makes a verification go.
 func depth(percent float64) vault.VerifyOptions {
@@ -126,6 +129,11 @@ func (a *app) tellVerified(results []verified) error {
 		}
 		for _, d := range r.Damaged {
 			if err := a.printf("  damaged: %s %s %s: %s\n", d.Source, d.Component, d.File, d.What); err != nil {
+				return err
+			}
+		}
+		if r.Note != "" {
+			if err := a.printf("  note: %s\n", r.Note); err != nil {
 				return err
 			}
 		}

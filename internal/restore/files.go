@@ -42,6 +42,9 @@ func (r *Restorer) Files(ctx context.Context, p point.Point, paths []string, to 
 			return nil, err
 		}
 		n, err := treeSize(fsys, s.component.Path, s.paths)
+		if problem.KindOf(err) == problem.Damage {
+			return nil, problem.Wrap(err, "restore", s.component.Name)
+		}
 		if err != nil {
 			return nil, problem.New(problem.NotFound, "holdfast show "+p.ID+" names the components; restore without a path brings all files back", "%s: %w", s.component.Name, err)
 		}
@@ -131,7 +134,11 @@ func what(paths []string) string {
 // treeSize adds up the sizes of the wanted files below root; a wanted path that is not there is an error.
 func treeSize(fsys fs.FS, root string, only []string) (int64, error) {
 	for _, o := range only {
-		if _, err := lstat(fsys, path.Join(root, o)); err != nil {
+		_, err := lstat(fsys, path.Join(root, o))
+		if problem.KindOf(err) == problem.Damage {
+			return 0, err
+		}
+		if err != nil {
 			return 0, fmt.Errorf("%q is not in it", o)
 		}
 	}

@@ -150,15 +150,18 @@ func settle(ctx context.Context, loc Location, pass secret.Secret, opts CreateOp
 	if err != nil {
 		return err
 	}
-	err = v.write(ctx, "settle", func(ctx context.Context, w repo.DirectRepositoryWriter) error {
-		p := maintenance.DefaultParams()
-		p.Owner = w.ClientOptions().UsernameAtHost()
-		return maintenance.SetParams(ctx, w, &p)
-	})
+	err = v.write(ctx, "settle", ownMaintenance)
 	if err == nil {
 		err = v.keepFormatCopies(ctx)
 	}
 	return errors.Join(err, v.Close(ctx), v.store.sync())
+}
+
+// ownMaintenance names the owner of the vault's maintenance.
+func ownMaintenance(ctx context.Context, w repo.DirectRepositoryWriter) error {
+	p := maintenance.DefaultParams()
+	p.Owner = w.ClientOptions().UsernameAtHost()
+	return maintenance.SetParams(ctx, w, &p)
 }
 
 // keepFormatCopies writes the format blobs beside the repository.

@@ -79,10 +79,11 @@ func (f *FS) list(e *snapshot.DirEntry) ([]*snapshot.DirEntry, error) {
 		return entries, nil
 	}
 	entries, err := readDir(f.ctx, f.v.repo, e.ObjectID)
-	if err == nil {
-		f.dirs[e.ObjectID] = entries
+	if err != nil {
+		return nil, f.v.unread(f.ctx, e.ObjectID, err)
 	}
-	return entries, err
+	f.dirs[e.ObjectID] = entries
+	return entries, nil
 }
 
 // lookup finds a path without following symbolic links.

@@ -2,15 +2,11 @@ package vault
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"os"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/kopia/kopia/repo"
-	"github.com/kopia/kopia/repo/blob"
 	"github.com/kopia/kopia/snapshot"
 	"github.com/kopia/kopia/snapshot/snapshotfs"
 
@@ -25,7 +21,7 @@ func TestPointsOfManyYears(t *testing.T) {
 	err := v.write(t.Context(), "test", func(ctx context.Context, w repo.DirectRepositoryWriter) error {
 		for i := range count {
 			p := point.Point{ID: fmt.Sprintf("p%04d", i), Cloud: testCloud, Started: testTime.Add(time.Duration(i) * time.Hour), State: point.Complete}
-			if err := v.savePoint(ctx, w, p, nil); err != nil {
+			if _, err := v.savePoint(ctx, w, p, nil); err != nil {
 				return err
 			}
 		}
@@ -89,78 +85,6 @@ func TestPointsBesideADamagedOne(t *testing.T) {
 	}
 }
 
-// A vault that lost a pack, or the end of one, takes the next backup all the same: it writes what is missing, and the
-// earlier point is whole again.
-func TestNextBackupMendsLostPacks(t *testing.T) {
-	for _, harm := range []func(t *testing.T, file string){
-		func(t *testing.T, file string) { check(t, os.Remove(file)) },
-		func(t *testing.T, file string) { check(t, os.Chmod(file, 0o600), os.Truncate(file, 100)) },
-	} {
-		v := newVault(t)
-		write := func(id string) {
-			t.Helper()
-			s := begin(t, v, id, "mariadb")
-			put(t, s.Tree("db"), "a.ibd", stream.Pages, noise(3<<20, 1))
-			seal(t, s)
-			sealPoint(t, v, id, good("mariadb", "db"))
-		}
-		write("p1")
-		for name := range blobNames(t, v, "p") {
-			_, file, err := v.store.Storage.(placer).GetShardedPathAndFilePath(t.Context(), name)
-			check(t, err)
-			harm(t, file)
-		}
-		v = openVault(t, v.Location())
-		if _, err := v.Verify(t.Context(), "p1", VerifyOptions{}); problem.KindOf(err) != problem.Damage {
-			t.Fatalf("verify before: %v", err)
-		}
-		write("p2")
-		v = openVault(t, v.Location())
-		if rep, err := v.Verify(t.Context(), "", VerifyOptions{Depth: Full}); err != nil || rep.Points != 2 {
-			t.Errorf("verify after = %+v, %v", rep, err)
-		}
-	}
-}
-
-func check(t *testing.T, errs ...error) {
-	t.Helper()
-	if err := errors.Join(errs...); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// The records of one point's snapshots are gone, without which kopia lists nothing.
-func TestLostRecords(t *testing.T) {
-	v := newVault(t)
-	writeAndSeal(t, v, "p1")
-	before := blobNames(t, v, "q")
-	writeAndSeal(t, v, "p2")
-	for name := range blobNames(t, v, "q") {
-		if before[name] {
-			continue
-		}
-		if err := v.store.DeleteBlob(t.Context(), name); err != nil {
-			t.Fatal(err)
-		}
-	}
-	_, err := openVault(t, v.Location()).Points(t.Context())
-	if problem.KindOf(err) != problem.Unreachable || !strings.Contains(problem.HintOf(err), passOver) {
-		t.Errorf("points: %v, hint %q", err, problem.HintOf(err))
-	}
-	t.Setenv(passOver, "1")
-	v = openVault(t, v.Location())
-	if points, err := v.Points(t.Context()); err != nil || len(points) != 1 || points[0].ID != "p1" {
-		t.Errorf("points that are whole = %+v, %v", points, err)
-	}
-	if _, err := v.Verify(t.Context(), "p1", VerifyOptions{Depth: Full}); err != nil {
-		t.Errorf("verify the point that is whole: %v", err)
-	}
-	seal(t, begin(t, v, "p3", "mariadb"))
-	if swept, err := v.Sweep(t.Context(), nil); err != nil || len(swept) > 0 {
-		t.Errorf("swept while not all is known: %v, %v", swept, err)
-	}
-}
-
 // writeAndSeal makes a point whose directories and manifests lie in packs of their own.
 func writeAndSeal(t *testing.T, v *Vault, id string) {
 	t.Helper()
@@ -168,19 +92,6 @@ func writeAndSeal(t *testing.T, v *Vault, id string) {
 	put(t, s.Tree("db"), id, stream.Plain, []byte("content of "+id))
 	seal(t, s)
 	sealPoint(t, v, id, good("mariadb", "db"))
-}
-
-func blobNames(t *testing.T, v *Vault, prefix blob.ID) map[blob.ID]bool {
-	t.Helper()
-	names := map[blob.ID]bool{}
-	err := v.store.ListBlobs(t.Context(), prefix, func(m blob.Metadata) error {
-		names[m.BlobID] = true
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return names
 }
 
 func TestDeleteAndMaintain(t *testing.T) {

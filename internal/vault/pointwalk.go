@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"path"
 
-	"github.com/kopia/kopia/repo/manifest"
 	"github.com/kopia/kopia/repo/object"
 	"github.com/kopia/kopia/snapshot"
 
@@ -33,13 +32,8 @@ func (w *pointWalk) damage(component, file string, err error) {
 func (w *pointWalk) point(ctx context.Context, m *snapshot.Manifest) {
 	w.source = pointPath
 	w.entry(ctx, m.RootEntry, ".", "")
-	var sources []Source
-	if err := w.load(ctx, m, manifestName, &w.manifest); err != nil {
-		w.damage("", manifestName, err)
-		return
-	}
-	if err := w.load(ctx, m, sourcesName, &sources); err != nil {
-		w.damage("", sourcesName, err)
+	sources, ok := w.read(ctx, m)
+	if !ok {
 		return
 	}
 	found := map[string]bool{}
@@ -55,18 +49,32 @@ func (w *pointWalk) point(ctx context.Context, m *snapshot.Manifest) {
 	}
 }
 
+// read reads what the point says of itself, or its record when that is damaged.
+func (w *pointWalk) read(ctx context.Context, m *snapshot.Manifest) (sources []Source, ok bool) {
+	whole := true
+	for name, into := range map[string]any{manifestName: &w.manifest, sourcesName: &sources} {
+		if err := w.load(ctx, m, name, into); err != nil {
+			w.damage("", name, err)
+			whole = false
+		}
+	}
+	if whole {
+		return sources, true
+	}
+	r, err := w.vf.v.record(ctx, w.id)
+	w.manifest = r.Point
+	return r.Sources, err == nil
+}
+
 func (w *pointWalk) load(ctx context.Context, m *snapshot.Manifest, name string, into any) error {
 	return guard(func() error { return w.vf.v.loadJSON(ctx, m, name, into) })
 }
 
 func (w *pointWalk) walkSource(ctx context.Context, s Source) {
 	w.source, w.files, w.bytes = s.Source, 0, 0
-	m, err := snapshot.LoadSnapshot(ctx, w.vf.v.repo, manifest.ID(s.Snapshot))
-	if err == nil && m.RootObjectID() != s.Root {
-		err = fmt.Errorf("snapshot %s has another root than the point says", s.Snapshot)
-	}
-	if err != nil {
-		w.damage("", "", fmt.Errorf("find snapshot of %s: %w", s.Source, err))
+	m, ok := w.vf.snapshots[identity{w.id, s.Source, s.Root}]
+	if !ok {
+		w.damage("", "", fmt.Errorf("there is no snapshot of %s with the root that the point names", s.Source))
 		return
 	}
 	w.components = map[string]point.Component{}
@@ -119,6 +127,7 @@ func (w *pointWalk) entry(ctx context.Context, e *snapshot.DirEntry, rel, compon
 	}
 	children, err := readDir(ctx, w.vf.v.repo, e.ObjectID)
 	if err != nil {
+		w.vf.unreadable(ctx, e.ObjectID)
 		w.damage(component, rel, err)
 		return
 	}
@@ -147,6 +156,7 @@ func (w *pointWalk) pieces(ctx context.Context, e *snapshot.DirEntry) error {
 	}
 	entries, err := w.vf.c.entries(ctx, e.ObjectID, e.FileSize)
 	if err != nil {
+		w.vf.unreadable(ctx, e.ObjectID)
 		return err
 	}
 	var end int64

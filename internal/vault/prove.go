@@ -130,9 +130,12 @@ func (s *Session) prove(ctx context.Context, root *snapshot.DirEntry) (SealResul
 	if err != nil {
 		return SealResult{}, fmt.Errorf("%w: %w", errUnproven, err)
 	}
+	if err := s.proveMended(ctx); err != nil {
+		return SealResult{}, fmt.Errorf("%w: %w", errUnproven, err)
+	}
 	return SealResult{
 		Files: root.DirSummary.TotalFileCount, Bytes: root.DirSummary.TotalFileSize,
-		NewBytes: s.newBytes.Load(), NewContents: len(s.fresh.seen), Proven: len(seen), ReadBack: n,
+		NewBytes: s.newBytes.Load(), NewContents: s.fresh.len(), Proven: len(seen), ReadBack: n,
 	}, nil
 }
 
@@ -208,10 +211,7 @@ func (c contents) backing(ctx context.Context, id object.ID, top bool) ([]conten
 
 // readBack reads and hashes a share of the new contents.
 func (s *Session) readBack(ctx context.Context, c contents) (int, error) {
-	ids := make([]content.ID, 0, len(s.fresh.seen))
-	for id := range s.fresh.seen {
-		ids = append(ids, id)
-	}
+	ids := s.fresh.all()
 	rand.Shuffle(len(ids), func(i, j int) { ids[i], ids[j] = ids[j], ids[i] })
 	n := min(len(ids), max(readBackLeast, (len(ids)+readBackShare-1)/readBackShare))
 	key := s.v.repo.FormatManager().GetHmacSecret()

@@ -203,7 +203,7 @@ func (v *Vault) read(ctx context.Context, e object.IndirectObjectEntry) ([]byte,
 		data, err = v.readObject(ctx, e.Object)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read piece %v: %w", e.Object, v.failure(err))
+		return nil, v.unread(ctx, e.Object, fmt.Errorf("read piece %v: %w", e.Object, err))
 	}
 	if int64(len(data)) != e.Length {
 		return nil, fmt.Errorf("piece %v has %d bytes of %d", e.Object, len(data), e.Length)

@@ -1,15 +1,14 @@
 package vault
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"path"
 	"time"
 
 	kfs "github.com/kopia/kopia/fs"
-	"github.com/kopia/kopia/repo"
 	"github.com/kopia/kopia/repo/object"
 	"github.com/kopia/kopia/snapshot"
 	"github.com/kopia/kopia/snapshot/snapshotfs"
@@ -18,7 +17,10 @@ import (
 	"holdfast/internal/stream"
 )
 
-const manifestName = "manifest.json"
+const (
+	manifestName = "manifest.json"
+	dirPrefix    = "k" // of the contents of directories, by which kopia tells them
+)
 
 // SealResult says what a sealed session left in the vault. NewBytes and NewContents are everything that the vault did
 // not hold before; Proven is how many contents were found again, ReadBack how many new ones were read and hashed.
@@ -54,7 +56,7 @@ func (s *Session) seal(ctx context.Context, manifest any, tags map[string]string
 	if _, err := s.Finish("."); err != nil {
 		return SealResult{}, err
 	}
-	root, err := s.writeDir(s.root, "")
+	root, err := s.writeDir(s.root)
 	if err != nil {
 		return SealResult{}, s.fail(err)
 	}
@@ -101,10 +103,10 @@ func newSnapshot(src snapshot.SourceInfo, root *snapshot.DirEntry, began time.Ti
 }
 
 // writeDir writes the directory n and all below it, and returns its entry.
-func (s *Session) writeDir(n *node, rel string) (*snapshot.DirEntry, error) {
+func (s *Session) writeDir(n *node) (*snapshot.DirEntry, error) {
 	var b snapshotfs.DirManifestBuilder
 	for name, child := range n.children {
-		e, err := s.entry(child, path.Join(rel, name))
+		e, err := s.entry(child)
 		if err != nil {
 			return nil, err
 		}
@@ -112,21 +114,26 @@ func (s *Session) writeDir(n *node, rel string) (*snapshot.DirEntry, error) {
 		b.AddEntry(e)
 	}
 	e := newEntry(snapshot.EntryTypeDirectory, n.meta)
-	return e, writeDirManifest(s.ctx, s.w, &b, e, rel)
+	return e, s.putDir(&b, e)
 }
 
-func writeDirManifest(ctx context.Context, w repo.RepositoryWriter, b *snapshotfs.DirManifestBuilder, e *snapshot.DirEntry, rel string) error {
+// putDir writes a directory as kopia does, and anew what the vault has lost of an equal one.
+func (s *Session) putDir(b *snapshotfs.DirManifestBuilder, e *snapshot.DirEntry) error {
 	m := b.Build(e.ModTime, "")
-	id, err := snapshotfs.WriteDirManifest(ctx, w, rel, m, smallCompressor)
+	var data bytes.Buffer
+	if err := json.NewEncoder(&data).Encode(m); err != nil {
+		return fmt.Errorf("encode directory: %w", err)
+	}
+	id, err := s.writeObject(nil, data.Bytes(), object.WriterOptions{Prefix: dirPrefix, Compressor: smallCompressor, MetadataCompressor: smallCompressor})
 	e.ObjectID, e.DirSummary = id, m.Summary
 	return err
 }
 
 // entry returns what a directory keeps of n.
-func (s *Session) entry(n *node, rel string) (*snapshot.DirEntry, error) {
+func (s *Session) entry(n *node) (*snapshot.DirEntry, error) {
 	switch {
 	case n.isDir():
-		return s.writeDir(n, rel)
+		return s.writeDir(n)
 	case n.adopted != nil:
 		return n.adopted.Clone(), nil
 	case n.target != nil:

@@ -15,7 +15,6 @@ import (
 
 	"github.com/kopia/kopia/repo"
 	"github.com/kopia/kopia/repo/blob"
-	"github.com/kopia/kopia/repo/content"
 	"github.com/kopia/kopia/repo/object"
 	"github.com/kopia/kopia/snapshot"
 	"golang.org/x/sync/semaphore"
@@ -48,7 +47,9 @@ type Session struct {
 	zeroes   map[int]object.ID
 	fresh    contentSet
 	packs    *packs     // of earlier sessions, as the store has them
-	mending  sync.Mutex // of contents whose packs are lost
+	doubted  contentSet // as the vault remembers them
+	mended   contentSet // that were lost, or in doubt, and are no more
+	mending  sync.Mutex // of what is lost
 	newBytes atomic.Int64
 	err      atomic.Pointer[error]
 	ended    bool
@@ -58,6 +59,10 @@ type Session struct {
 func (v *Vault) Begin(ctx context.Context, pointID, source string) (*Session, error) {
 	if pointID == "" || source == "" || source == pointPath || strings.Contains(source, "/") {
 		return nil, problem.New(problem.Usage, "", "begin session: point %q, source %q", pointID, source)
+	}
+	doubted, err := v.doubted(ctx)
+	if err != nil {
+		return nil, problem.Wrap(err, "begin session of", source)
 	}
 	rec := newRecorder()
 	ctx, cancel := context.WithCancel(context.WithValue(ctx, recorderKey{}, rec))
@@ -70,7 +75,7 @@ func (v *Vault) Begin(ctx context.Context, pointID, source string) (*Session, er
 		v: v, ctx: ctx, cancel: cancel, w: w, rec: rec, point: pointID, source: source, began: now(),
 		open: map[*file]bool{}, trees: map[string]*Tree{},
 		pieces: make(chan piece), budget: semaphore.NewWeighted(inFlight),
-		zeroes: map[int]object.ID{}, fresh: contentSet{seen: map[content.ID]struct{}{}},
+		zeroes: map[int]object.ID{}, fresh: newContentSet(), doubted: doubted, mended: newContentSet(),
 		packs: &packs{store: v.store, known: map[blob.ID]int64{}},
 	}
 	s.root = newDir(stream.Meta{Mode: 0o700, ModTime: s.began})

@@ -19,8 +19,8 @@ import (
 // Depth says how much of the data a verification reads.
 type Depth int
 
-// Structure reads the directories and indexes and finds every content and pack; Sample also reads and hashes a share
-// of the contents; Full reads all of them.
+// Structure reads the directories and indexes, finds every content and pack, and reads what was found damaged before;
+// Sample also reads and hashes a share of the contents; Full reads all of them.
 const (
 	Structure Depth = iota
 	Sample
@@ -54,6 +54,8 @@ type Report struct {
 	Read      int      `json:"read"`
 	ReadBytes int64    `json:"read_bytes"`
 	Damaged   []Damage `json:"damaged"`
+	// Note says why the vault does not remember what was found, when it does not.
+	Note string `json:"note,omitempty"`
 }
 
 // mostDamages bounds a report; a broken disk would fill it with every file.
@@ -61,7 +63,7 @@ const mostDamages = 1000
 
 // Verify checks one point, or all of them when pointID is "". It reads from the store and never from the cache. Damage
 // is reported and also a problem of kind Damage; a vault without the point, or without any, is a problem of kind
-// NotFound.
+// NotFound. The vault remembers which contents cannot be read, so that no later session shares them.
 func (v *Vault) Verify(ctx context.Context, pointID string, opts VerifyOptions) (Report, error) {
 	vf, err := v.newVerifier(ctx, opts)
 	if err != nil {
@@ -69,16 +71,23 @@ func (v *Vault) Verify(ctx context.Context, pointID string, opts VerifyOptions) 
 	}
 	defer vf.v.repo.Close(ctx)
 	rep, err := vf.run(ctx, pointID)
+	if ferr := vf.remember(context.WithoutCancel(ctx)); ferr != nil {
+		rep.Note = "the vault does not remember this: " + ferr.Error()
+	}
 	switch {
 	case err != nil:
 		return rep, problem.Wrap(err, "verify vault", v.loc.URL)
 	case len(rep.Damaged) > 0:
 		d := rep.Damaged[0]
-		return rep, problem.New(problem.Damage, "restore from another point or tier; keep this vault's disk for analysis",
+		return rep, problem.New(problem.Damage, DamageHint,
 			"verify vault %s: %d damaged, first %s %s %s: %s", v.loc.URL, len(rep.Damaged), d.Point, d.Component, d.File, d.What)
 	}
 	return rep, nil
 }
+
+// DamageHint says what to do about damaged data.
+const DamageHint = "the next backup writes anew what its sources still hold of it, and so mends the earlier points; until then " +
+	"restore from another point or tier; keep this vault's disk for analysis"
 
 // verifier walks points on an uncached connection of its own.
 type verifier struct {
@@ -88,9 +97,14 @@ type verifier struct {
 	key   []byte
 	opts  VerifyOptions
 
+	snapshots map[identity]*snapshot.Manifest // of the points to verify
+
 	seen    map[content.ID]error // what the walk found of a content, nil when it is there
 	objects map[object.ID]error  // the same of an object, which many points may share; of the current walk
 	readers errgroup.Group
+	doubted contentSet // what the vault remembers as damaged
+	sound   contentSet // what of it was read well
+	doubts  contentSet // what could not be read
 	mu      sync.Mutex // guards what follows
 	bad     map[content.ID]error
 	rep     Report
@@ -106,9 +120,15 @@ func (v *Vault) newVerifier(ctx context.Context, opts VerifyOptions) (*verifier,
 		return nil, errors.Join(err, r.Close(ctx))
 	}
 	fresh := &Vault{loc: v.loc, cloud: v.cloud, store: v.store, repo: r}
+	doubted, err := fresh.doubted(ctx)
+	if err != nil {
+		return nil, errors.Join(err, r.Close(ctx))
+	}
 	vf := &verifier{
 		v: fresh, c: contentsOf(r), packs: p, key: r.FormatManager().GetHmacSecret(), opts: opts,
-		seen: map[content.ID]error{}, bad: map[content.ID]error{},
+		snapshots: map[identity]*snapshot.Manifest{},
+		seen:      map[content.ID]error{}, bad: map[content.ID]error{},
+		doubted: doubted, sound: newContentSet(), doubts: newContentSet(),
 	}
 	vf.readers.SetLimit(writers())
 	return vf, nil
@@ -130,16 +150,9 @@ func listPacks(ctx context.Context, st blob.Storage) (*packs, error) {
 }
 
 func (vf *verifier) run(ctx context.Context, pointID string) (Report, error) {
-	labels := map[string]string{tagSource: pointPath}
-	if pointID != "" {
-		labels[tagPoint] = pointID
-	}
-	points, err := vf.v.snapshots(ctx, labels)
+	points, err := vf.list(ctx, pointID)
 	if err != nil {
 		return Report{}, err
-	}
-	if len(points) == 0 {
-		return Report{}, problem.New(problem.NotFound, "list the points with: holdfast points", "there is no point to verify")
 	}
 	vf.walk(ctx, points, vf.examine)
 	if err := vf.readers.Wait(); err != nil {
@@ -149,6 +162,40 @@ func (vf *verifier) run(ctx context.Context, pointID string) (Report, error) {
 		vf.walk(ctx, points, func(_ context.Context, id content.ID) error { return vf.bad[id] })
 	}
 	return vf.report(), ctx.Err()
+}
+
+// list returns the snapshots that seal the points to verify, and notes those of their sources.
+func (vf *verifier) list(ctx context.Context, pointID string) (points []*snapshot.Manifest, err error) {
+	labels := map[string]string{}
+	if pointID != "" {
+		labels[tagPoint] = pointID
+	}
+	snaps, lost, err := vf.v.list(ctx, labels)
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range snaps {
+		vf.snapshots[identityOf(m)] = m
+		if m.Tags[tagSource] == pointPath {
+			points = append(points, m)
+		}
+	}
+	switch {
+	case len(points) == 0 && lost != nil:
+		return nil, vf.v.unlisted(ctx, lost)
+	case len(points) == 0:
+		return nil, problem.New(problem.NotFound, "list the points with: holdfast points", "there is no point to verify")
+	case lost != nil:
+		list, err := vf.v.readList(ctx, vf.v.content)
+		if err != nil {
+			return nil, err
+		}
+		for _, id := range list.unreadable {
+			vf.doubts.add(id)
+		}
+		vf.damage(Damage{Point: pointID, Source: pointPath, What: "the vault's list of points, which the points' own records stand in for: " + lost.Error()})
+	}
+	return points, nil
 }
 
 func (vf *verifier) report() Report {
@@ -191,7 +238,7 @@ func (vf *verifier) examine(ctx context.Context, id content.ID) error {
 	vf.rep.Contents++
 	vf.rep.Bytes += int64(info.PackedLength)
 	vf.mu.Unlock()
-	if vf.chosen() {
+	if vf.chosen() || vf.doubted.has(id) {
 		vf.readers.Go(func() error { return vf.read(ctx, id, int64(info.PackedLength)) })
 	}
 	return nil
@@ -209,8 +256,12 @@ func (vf *verifier) read(ctx context.Context, id content.ID, length int64) error
 	vf.mu.Lock()
 	vf.rep.Read++
 	vf.rep.ReadBytes += length
-	if err != nil && ctx.Err() == nil {
+	switch {
+	case err == nil && vf.doubted.has(id):
+		vf.sound.add(id)
+	case err != nil && ctx.Err() == nil:
 		vf.bad[id] = err
+		vf.doubts.add(id)
 	}
 	rep := vf.rep
 	vf.mu.Unlock()

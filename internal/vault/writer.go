@@ -9,9 +9,7 @@ import (
 	"sync"
 
 	"github.com/klauspost/compress/s2"
-	"github.com/kopia/kopia/repo/blob"
 	"github.com/kopia/kopia/repo/compression"
-	"github.com/kopia/kopia/repo/content"
 	"github.com/kopia/kopia/repo/object"
 	"golang.org/x/sys/unix"
 
@@ -104,15 +102,15 @@ func (s *Session) zero(n int) (object.ID, error) {
 	return id, err
 }
 
-// writeObject writes data as one object and counts what is new of it for t, which may be nil. A content that the vault
-// names and whose pack it has lost is written anew, which mends the earlier points that hold it too.
+// writeObject writes data as one object and counts what is new of it for t, which may be nil. What the vault names of it
+// and has lost is written anew.
 func (s *Session) writeObject(t *Tree, data []byte, opts object.WriterOptions) (object.ID, error) {
 	id, err := s.writeOnce(data, opts)
 	if err != nil {
 		return object.EmptyID, s.fail(err)
 	}
 	lost, err := s.lost(id)
-	if lost {
+	if len(lost) > 0 {
 		id, err = s.writeAnew(id, data, opts)
 	}
 	if err != nil {
@@ -128,38 +126,6 @@ func (s *Session) writeOnce(data []byte, opts object.WriterOptions) (object.ID, 
 		return object.EmptyID, err
 	}
 	return w.Result()
-}
-
-// writeAnew makes the vault forget a lost content and writes it, unless another writer of the session has done so.
-func (s *Session) writeAnew(id object.ID, data []byte, opts object.WriterOptions) (object.ID, error) {
-	s.mending.Lock()
-	defer s.mending.Unlock()
-	if lost, err := s.lost(id); err != nil || !lost {
-		return id, err
-	}
-	cid, _, _ := id.ContentID()
-	if err := s.w.ContentManager().DeleteContent(s.ctx, cid); err != nil {
-		return id, fmt.Errorf("forget content %v, whose pack is lost: %w", cid, err)
-	}
-	return s.writeOnce(data, opts)
-}
-
-// lost reports whether id is a content of an earlier session whose pack is gone or too short. An object of several
-// contents is an index, and not looked into.
-func (s *Session) lost(id object.ID) (bool, error) {
-	cid, _, ok := id.ContentID()
-	if !ok {
-		return false, nil
-	}
-	info, err := s.w.ContentInfo(s.ctx, cid)
-	if err != nil || s.rec.owns(info.PackBlobID) {
-		return false, err
-	}
-	err = s.packs.reach(s.ctx, info)
-	if errors.Is(err, blob.ErrBlobNotFound) || errors.Is(err, errTruncated) {
-		return true, nil
-	}
-	return false, err
 }
 
 type indirect struct {
@@ -222,22 +188,6 @@ func (s *Session) failed() error {
 		return *err
 	}
 	return s.v.failure(s.ctx.Err())
-}
-
-// contentSet remembers the contents that are new in a session.
-type contentSet struct {
-	mu   sync.Mutex
-	seen map[content.ID]struct{}
-}
-
-func (c *contentSet) add(id content.ID) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if _, ok := c.seen[id]; ok {
-		return false
-	}
-	c.seen[id] = struct{}{}
-	return true
 }
 
 // buffers recycles the memory of pieces.

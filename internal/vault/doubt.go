@@ -1,0 +1,133 @@
+package vault
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"slices"
+
+	"github.com/kopia/kopia/repo/blob"
+	"github.com/kopia/kopia/repo/content"
+	"github.com/kopia/kopia/repo/object"
+
+	"holdfast/internal/problem"
+)
+
+// A content whose bytes were found damaged is in doubt, and the vault remembers it: one blob names what one reading
+// found. A doubt is a reason to look and no more: whoever would share such a content reads it first. So it does no harm
+// when it was unfounded, or when two processes raise or end it at once.
+
+// doubts returns the contents in doubt by the blob that names them. A blob that cannot be read raises none.
+func (v *Vault) doubts(ctx context.Context) (map[blob.ID][]content.ID, error) {
+	names, err := v.keptNames(ctx, doubtBlobs)
+	if err != nil {
+		return nil, err
+	}
+	found := map[blob.ID][]content.ID{}
+	for _, name := range names {
+		var ids []content.ID
+		if v.kept(ctx, name, &ids) == nil {
+			found[name] = ids
+		}
+	}
+	return found, ctx.Err()
+}
+
+// doubted returns all contents in doubt.
+func (v *Vault) doubted(ctx context.Context) (contentSet, error) {
+	set := newContentSet()
+	found, err := v.doubts(ctx)
+	for _, ids := range found {
+		for _, id := range ids {
+			set.add(id)
+		}
+	}
+	return set, err
+}
+
+// doubt remembers contents as damaged, unless they are in doubt already.
+func (v *Vault) doubt(ctx context.Context, ids ...content.ID) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	known, err := v.doubted(ctx)
+	if err != nil {
+		return err
+	}
+	ids = slices.DeleteFunc(slices.Clone(ids), known.has)
+	if len(ids) == 0 {
+		return nil
+	}
+	return v.keep(ctx, doubtBlobs+blob.ID(rand.Text()), ids)
+}
+
+// trust forgets the doubts about contents that are whole, or gone from the vault.
+func (v *Vault) trust(ctx context.Context, whole func(content.ID) bool) error {
+	found, err := v.doubts(ctx)
+	if err != nil {
+		return err
+	}
+	for name, ids := range found {
+		rest := slices.DeleteFunc(slices.Clone(ids), whole)
+		switch {
+		case len(rest) == 0:
+			err = v.drop(ctx, name)
+		case len(rest) < len(ids):
+			err = v.keep(ctx, name, rest)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// unread is the error of a read of an object that ended with err: a problem of kind Damage, unless the reader stopped. The
+// vault remembers what the object consists of; one that cannot, such as one on a read-only mount, is read all the same.
+func (v *Vault) unread(ctx context.Context, id object.ID, err error) error {
+	err = v.failure(err)
+	if ctx.Err() != nil {
+		return err
+	}
+	if !errors.Is(err, blob.ErrBlobNotFound) {
+		_ = v.doubt(ctx, contentsOf(v.repo).known(ctx, id)...)
+	}
+	return &problem.Error{Kind: problem.Damage, Cause: err, Hint: DamageHint}
+}
+
+// known returns the contents of an object, or those of its index when that cannot be read.
+func (c contents) known(ctx context.Context, id object.ID) []content.ID {
+	ids, err := c.backing(ctx, id, false)
+	if index, nested := id.IndexObjectID(); err != nil && nested {
+		return c.known(ctx, index)
+	}
+	return ids
+}
+
+// remember has the vault doubt what the verification could not read, and trust again what it could read or what is no
+// more in any index.
+func (vf *verifier) remember(ctx context.Context) error {
+	if err := vf.v.doubt(ctx, vf.doubts.all()...); err != nil {
+		return err
+	}
+	if vf.doubted.len() == 0 {
+		return nil
+	}
+	return vf.v.trust(ctx, func(id content.ID) bool {
+		if vf.sound.has(id) {
+			return true
+		}
+		info, err := vf.c.ContentInfo(ctx, id)
+		return errors.Is(err, content.ErrContentNotFound) || err == nil && info.Deleted
+	})
+}
+
+// unreadable remembers an object whose directory or index could not be read.
+func (vf *verifier) unreadable(ctx context.Context, id object.ID) {
+	if ctx.Err() != nil {
+		return
+	}
+	for _, cid := range vf.c.known(ctx, id) {
+		vf.doubts.add(cid)
+	}
+}
