@@ -23,9 +23,13 @@ func (v *Vault) SweepHeld(ctx context.Context, sources ...string) (int, error) {
 	}
 	var ids []manifest.ID
 	for _, o := range orphans {
-		if slices.Contains(sources, o.Source) {
-			ids = append(ids, o.id)
+		if !slices.Contains(sources, o.Source) {
+			continue
 		}
+		if err := v.dropRecord(ctx, o.Point); err != nil {
+			return 0, problem.Wrap(err, "sweep vault", v.loc.URL)
+		}
+		ids = append(ids, o.id)
 	}
 	if len(ids) == 0 {
 		return 0, nil
