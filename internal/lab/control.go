@@ -30,15 +30,24 @@ func (l *Lab) Bootstrap(ctx context.Context, name string) error {
 	return l.startNode(ctx, name, bootstrapScript)
 }
 
+// startTries is how often a node is started that ends before it is synced: Galera gives a joiner up at times when its
+// donor turns it away, and the service manager of a real node would start it again.
+const startTries = 4
+
 func (l *Lab) startNode(ctx context.Context, name, script string) error {
 	n, err := l.Node(name)
 	if err != nil {
 		return err
 	}
-	if err := l.launchScript(ctx, n, script); err != nil {
-		return err
+	for range startTries {
+		if err = l.launchScript(ctx, n, script); err != nil {
+			return err
+		}
+		if err = l.AwaitSynced(ctx, name); err == nil || l.PID(name) != 0 {
+			return err
+		}
 	}
-	return l.AwaitSynced(ctx, name)
+	return err
 }
 
 func (l *Lab) launchScript(ctx context.Context, n Node, script string) error {
@@ -101,8 +110,11 @@ func (l *Lab) await(ctx context.Context, n Node, what string, ready func(context
 		return false, nil
 	})
 	if err != nil {
-		log := tail(l.logFile(n.Host))
-		return fmt.Errorf("wait until node %s %s: %w\n%s", n.Host, what, err, log)
+		var logs strings.Builder
+		for _, m := range l.shard(n.Shard).Nodes { // a joiner's trouble is in its donor's log
+			fmt.Fprintf(&logs, "\n%s: ...%s", m.Host, tail(l.logFile(m.Host)))
+		}
+		return fmt.Errorf("wait until node %s %s: %w%s", n.Host, what, err, logs.String())
 	}
 	return nil
 }

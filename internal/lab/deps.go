@@ -21,7 +21,7 @@ type need struct {
 var (
 	hostNeeds = []need{
 		{"/usr/sbin/sshd", "openssh-server"}, {"ssh", "openssh-client"}, {"ssh-keygen", "openssh-client"},
-		{"nsenter", "util-linux"}, {"setsid", "util-linux"}, {"ansible-inventory", "ansible-core"},
+		{"sudo", "sudo"}, {"nsenter", "util-linux"}, {"setsid", "util-linux"}, {"ansible-inventory", "ansible-core"},
 		{"openssl", "openssl"}, {"zstd", "zstd"}, {"ps", "procps"}, {"busybox", "busybox"},
 	}
 	galeraNeeds = []need{

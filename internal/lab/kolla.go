@@ -64,7 +64,7 @@ func (l *Lab) rows(id int) schema.Options {
 func (l *Lab) hostSpec(h Host) (kollatree.HostSpec, error) {
 	dir := l.HostDir(h.Name)
 	hs := kollatree.HostSpec{
-		Name: h.Name, Addr: "127.0.0.1", Port: h.Port, User: l.SSHUser, KeyFile: l.KeyFile, Groups: h.Groups,
+		Name: h.Name, Addr: "127.0.0.1", Port: h.Port, User: h.User, KeyFile: l.KeyFile, Groups: h.Groups,
 		SSHArgs:    "-o UserKnownHostsFile=" + l.KnownHosts + " -o StrictHostKeyChecking=yes",
 		EtcKolla:   filepath.Join(dir, "etc/kolla"),
 		VolumesDir: filepath.Join(dir, "var-lib-docker/volumes"),

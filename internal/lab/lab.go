@@ -39,8 +39,7 @@ type Lab struct {
 	PortBase   int // first port of the block that belongs to this lab
 	Hosts      []Host
 	Shards     []Shard
-	SSHUser    string
-	KeyFile    string // private key of SSHUser
+	KeyFile    string // private key of every host's user
 	KnownHosts string
 	Kolla      kollatree.Tree // where the deployment's files are, and its passwords
 
@@ -48,10 +47,14 @@ type Lab struct {
 	lifeline     *os.File // of a bound lab: its hosts end when this is closed
 }
 
+// SudoUser is the user of the hosts whose logins are not root's, as in most deployments: it may become root by sudo.
+const SudoUser = "stack"
+
 // Host is one machine of the lab: ssh answers on 127.0.0.1:Port.
 type Host struct {
 	Name   string
 	Port   int
+	User   string   // root or SudoUser
 	Groups []string // of the inventory
 }
 

@@ -22,15 +22,18 @@ import (
 
 func TestMain(m *testing.M) { labtest.Main(m) }
 
-// ssh runs a command on a host as an operator would.
+// ssh runs a command as root on a host, as an operator would.
 func ssh(t *testing.T, l *lab.Lab, host string, command string) string {
 	t.Helper()
 	h, err := l.Host(host)
 	if err != nil {
 		t.Fatal(err)
 	}
+	if h.User != "root" {
+		command = "sudo -n sh -c '" + strings.ReplaceAll(command, "'", `'\''`) + "'"
+	}
 	out, err := exec.CommandContext(t.Context(), "ssh", "-F", "none", "-i", l.KeyFile, "-o", "UserKnownHostsFile="+l.KnownHosts,
-		"-o", "StrictHostKeyChecking=yes", "-o", "BatchMode=yes", "-p", strconv.Itoa(h.Port), l.SSHUser+"@127.0.0.1", command).CombinedOutput()
+		"-o", "StrictHostKeyChecking=yes", "-o", "BatchMode=yes", "-p", strconv.Itoa(h.Port), h.User+"@127.0.0.1", command).CombinedOutput()
 	if err != nil {
 		t.Fatalf("ssh %s %s: %v\n%s", host, command, err, out)
 	}
@@ -110,7 +113,11 @@ func TestUpDown(t *testing.T) {
 			"('wsrep_cluster_size', 'wsrep_local_state_comment', 'wsrep_cluster_status') ORDER BY 1"); got != "3\nPrimary\nSynced" {
 			t.Errorf("node %s: %q", n.Host, got)
 		}
-		if got := ssh(t, l, n.Host, "hostname; stat -c %U /var/lib/mysql; ls /etc/mysql; pwd; ls -A"); got != n.Host+"\nmysql\nmy.cnf\n/run/root" {
+		home := "/run/root"
+		if n.Host == "ctl3" {
+			home = "/run/" + lab.SudoUser
+		}
+		if got := ssh(t, l, n.Host, "hostname; stat -c %U /var/lib/mysql; ls /etc/mysql; pwd; ls -A"); got != n.Host+"\nmysql\nmy.cnf\n"+home {
 			t.Errorf("host %s shows %q", n.Host, got)
 		}
 	}

@@ -84,8 +84,9 @@ func (l *Lab) myCnf(n Node) (string, error) {
 	})
 }
 
-// poolMiB is small, since several nodes share one machine, and grows a little with the bulk.
-func (l *Lab) poolMiB() int { return min(64+l.Options.BulkMiB/8, 512) }
+// poolMiB is the size of a node's buffer pool. It holds the bulk, as the 8 GiB that Kolla gives a node hold the databases
+// of a cloud.
+func (l *Lab) poolMiB() int { return 64 + l.Options.BulkMiB*3/2 }
 
 // mysqlUser returns the ids that mariadbd runs as.
 func mysqlUser() (uid, gid int, err error) {

@@ -18,7 +18,7 @@ const (
 func plan(opts Options, base int) *Lab {
 	// The first group of a host is the one it is in for its purpose.
 	l := &Lab{
-		Options: opts, PortBase: base, SSHUser: "root",
+		Options: opts, PortBase: base,
 		KeyFile:    filepath.Join(opts.Dir, "ssh", "id_ed25519"),
 		KnownHosts: filepath.Join(opts.Dir, "ssh", "known_hosts"),
 	}
@@ -41,7 +41,11 @@ func plan(opts Options, base int) *Lab {
 }
 
 func (l *Lab) addHost(name string, groups ...string) string {
-	l.Hosts = append(l.Hosts, Host{Name: name, Port: l.PortBase + len(l.Hosts), Groups: groups})
+	user := "root"
+	if name == "ctl3" || name == "sto1" {
+		user = SudoUser
+	}
+	l.Hosts = append(l.Hosts, Host{Name: name, Port: l.PortBase + len(l.Hosts), User: user, Groups: groups})
 	return name
 }
 

@@ -51,7 +51,7 @@ func (b *bench) remote(node, enter, commands, sink string) (float64, error) {
 	}
 	ssh := []string{
 		"ssh", "-T", "-F", "none", "-o", "BatchMode=yes", "-o", "UserKnownHostsFile=" + b.lab.KnownHosts, "-i", b.lab.KeyFile,
-		"-p", strconv.Itoa(h.Port), b.lab.SSHUser + "@127.0.0.1", strings.TrimSpace(enter + " sh -c " + quote(b.peerScript(node, commands))),
+		"-p", strconv.Itoa(h.Port), h.User + "@127.0.0.1", strings.TrimSpace(enter + " sh -c " + quote(b.peerScript(node, commands))),
 	}
 	cmd := exec.CommandContext(b.ctx, "bash", append([]string{"-c", `set -euo pipefail; "$@" | ` + sink, "peer"}, ssh...)...)
 	cmd.Stdin = b.login()

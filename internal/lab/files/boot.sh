@@ -36,6 +36,16 @@ mkdir -p /run/sshd /run/lock
 mkdir -m 700 /run/root
 own /run/mysqld run-mysqld
 
+# Besides root's, a login that becomes root by sudo, which keeps what sshd tells of the container engine.
+echo 'stack:x:2000:2000::/run/stack:/bin/sh' >>/etc/passwd
+echo 'stack:*:19000:0:99999:7:::' >>/etc/shadow
+echo 'stack:x:2000:' >>/etc/group
+mkdir -m 700 /run/stack
+chown 2000:2000 /run/stack
+printf 'stack ALL=(ALL) NOPASSWD: ALL\nDefaults:stack env_keep += "DOCKER_HOST"\n' >/etc/sudoers.d/stack
+chmod 440 /etc/sudoers.d/stack
+install -m 644 "$dir/../../ssh/authorized_keys" /etc/ssh/authorized_keys
+
 trap 'exit 0' TERM
 if [ "${3:-}" = bound ]; then
     { read -r _ <&4 || kill -TERM 1; } 3>&- &

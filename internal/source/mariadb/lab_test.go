@@ -78,7 +78,7 @@ func over(t testing.TB, l *lab.Lab, name string) host.Host {
 	t.Helper()
 	h := must[lab.Host](t)(l.Host(name))
 	return host.SSH{
-		Name: name, Addr: "127.0.0.1", Port: h.Port, User: l.SSHUser, KeyFile: l.KeyFile,
+		Name: name, Addr: "127.0.0.1", Port: h.Port, User: h.User, KeyFile: l.KeyFile, Sudo: h.User != "root",
 		Args: []string{"-F", "/dev/null", "-o", "UserKnownHostsFile=" + l.KnownHosts},
 	}
 }
