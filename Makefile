@@ -12,6 +12,8 @@ LDFLAGS := -s -w -X holdfast/internal/cli.version=$(VERSION)
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=PATH,HOME,GOCACHE,GOMODCACHE,GOFLAGS,CGO_ENABLED,CI)
 DEMO := $(CURDIR)/.demo
 TEST_TIMEOUT := 45m
+# Kills in each phase of a backup and of a restore.
+SOAK := 100
 
 .PHONY: build deps demo demo-down test bench soak lint fmt schema clean
 
@@ -35,7 +37,7 @@ bench: deps
 	$(SUDO) scripts/bench.sh
 
 soak: deps
-	$(SUDO) env HOLDFAST_SOAK=1 go test -count=1 -timeout 12h -v -run Soak ./test/fault/
+	$(SUDO) env HOLDFAST_SOAK=$(SOAK) go test -count=1 -timeout 12h -v -run Soak ./test/fault/
 
 lint:
 	@out=$$(gofmt -l cmd internal test); if [ -n "$$out" ]; then echo "run make fmt: $$out"; exit 1; fi

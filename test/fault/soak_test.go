@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -15,14 +16,14 @@ import (
 	"holdfast/test/journey"
 )
 
-// phase is a part of a backup: from the moment that begins fits an event until the next phase, or the end.
+// phase is a part of a command: from the moment that begins fits an event until the next phase, or the end.
 type phase struct {
 	name   string
 	begins func(event.Event) bool
 }
 
-// phases are those of a backup of mariadb, in their order.
-func phases() []phase {
+// backupPhases are those of a backup of mariadb, in their order.
+func backupPhases() []phase {
 	captured := map[string]bool{}
 	return []phase{
 		{"plan", func(e event.Event) bool { return e.Kind == event.RunStarted }},
@@ -36,12 +37,64 @@ func phases() []phase {
 	}
 }
 
-// moments is how many kills each phase gets: five, or hundreds when HOLDFAST_SOAK is set.
+// restorePhases are those of a restore to a directory, in their order.
+func restorePhases() []phase {
+	step := func(name string) phase {
+		return phase{name, func(e event.Event) bool { return e.Kind == event.Started && strings.HasPrefix(e.Component, name) }}
+	}
+	return []phase{step("write"), step("prepare")}
+}
+
+// lengths returns how long each phase of a command took that ran to its end.
+func lengths(events []event.Event, phases []phase) []time.Duration {
+	var took []time.Duration
+	end := events[len(events)-1].Time
+	for _, p := range slices.Backward(phases) {
+		began := events[slices.IndexFunc(events, p.begins)].Time
+		took = append(took, end.Sub(began))
+		end = began
+	}
+	slices.Reverse(took)
+	return took
+}
+
+// strike kills a command some time into its phase i. It returns the processes that the command had started, and false
+// when the phase was over by then.
+func strike(t *testing.T, run *journey.Run, phases []phase, i int, after time.Duration) ([]journey.Process, bool) {
+	t.Helper()
+	if _, ok := run.Await(phases[i].begins); !ok {
+		t.Fatalf("it ended before its phase %q: %+v", phases[i].name, run.Wait())
+	}
+	select {
+	case <-time.After(after):
+	case <-run.Ended():
+	}
+	children, killed := run.Kill()
+	over := !killed || i+1 < len(phases) && slices.ContainsFunc(run.Events(), phases[i+1].begins)
+	t.Logf("killed %v into the phase: %v, the phase was over: %v", after.Round(time.Millisecond), killed, over)
+	return children, !over
+}
+
+// moments is how many kills each phase gets: five, or what HOLDFAST_SOAK says.
 func moments() int {
-	if os.Getenv("HOLDFAST_SOAK") != "" {
-		return 150
+	if n, err := strconv.Atoi(os.Getenv("HOLDFAST_SOAK")); err == nil && n > 0 {
+		return n
 	}
 	return 5
+}
+
+// perMoment calls kill with seeded random times within a phase of that length, until as many as there are moments have
+// met the phase.
+func perMoment(t *testing.T, dice *rand.Rand, length time.Duration, kill func(after time.Duration) bool) {
+	t.Helper()
+	for met, tries := 0, 0; met < moments(); tries++ {
+		if tries > 4*moments() {
+			t.Fatalf("only %d of %d kills met the phase", met, moments())
+		}
+		if kill(time.Duration(dice.Float64() * float64(length))) {
+			met++
+		}
+	}
 }
 
 // TestSoakKilledBackup kills holdfast at seeded random moments of every phase. No run leaves half a point, a process or
@@ -49,20 +102,13 @@ func moments() int {
 func TestSoakKilledBackup(t *testing.T) {
 	s := shared(t)
 	s = at(t, s.lab, s.site.Copy(t, s.lab))
-	k := &killer{scene: s, dice: rand.New(rand.NewPCG(7, 11)), before: s.Points()}
-	lengths := k.measure()
-	for i, p := range phases() {
+	k := &killer{scene: s}
+	took := k.measure()
+	dice := rand.New(rand.NewPCG(7, 11))
+	for i, p := range backupPhases() {
 		t.Run(p.name, func(t *testing.T) {
 			k.scene.t = t
-			for kill, tries := 0, 0; kill < moments(); tries++ {
-				if tries > 4*moments() {
-					t.Fatalf("only %d of %d kills met the phase", kill, moments())
-				}
-				after := time.Duration(k.dice.Float64() * float64(lengths[i]))
-				if k.strike(t, i, after) {
-					kill++
-				}
-			}
+			perMoment(t, dice, took[i], func(after time.Duration) bool { return k.strike(t, i, after) })
 			k.kept(k.before)
 		})
 	}
@@ -76,9 +122,8 @@ func TestSoakKilledBackup(t *testing.T) {
 // killer runs backups and kills them.
 type killer struct {
 	*scene
-	dice    *rand.Rand
-	before  []string
-	pending string // the killed run that the next one must tell of
+	before  []string // points that must stay
+	pending string   // the killed run that the next one must tell of
 }
 
 // measure takes a point and returns how long each phase took.
@@ -87,18 +132,8 @@ func (k *killer) measure() []time.Duration {
 	if r := run.Wait(); r.Code != 0 {
 		k.t.Fatalf("the run to measure ended with %d: %s", r.Code, r.Stderr)
 	}
-	events := run.Events()
-	var begins []time.Time
-	for _, p := range phases() {
-		begins = append(begins, events[slices.IndexFunc(events, p.begins)].Time)
-	}
-	begins = append(begins, events[len(events)-1].Time)
-	var lengths []time.Duration
-	for i := range phases() {
-		lengths = append(lengths, begins[i+1].Sub(begins[i]))
-	}
 	k.before = k.Points()
-	return lengths
+	return lengths(run.Events(), backupPhases())
 }
 
 // strike kills a run some time into a phase, and looks at what is left. It reports false when the phase was over by
@@ -106,22 +141,12 @@ func (k *killer) measure() []time.Duration {
 func (k *killer) strike(t *testing.T, i int, after time.Duration) bool {
 	t.Helper()
 	run := k.Start("backup", "mariadb")
-	if _, ok := run.Await(phases()[i].begins); !ok {
-		t.Fatalf("the run ended before its %s: %+v", phases()[i].name, run.Wait())
-	}
-	select {
-	case <-time.After(after):
-	case <-run.Ended():
-	}
-	children, killed := run.Kill()
-	events := run.Events()
-	over := !killed || i+1 < len(phases()) && slices.ContainsFunc(events, phases()[i+1].begins)
-	t.Logf("killed %v into the phase: %v, the phase was over: %v", after.Round(time.Millisecond), killed, over)
+	children, met := strike(t, run, backupPhases(), i, after)
 	journey.Quiet(t, k.lab, children...)
-	k.tells(t, events)
+	k.tells(t, run.Events())
 	k.pending = k.journal()
 	k.whole(t)
-	return !over
+	return met
 }
 
 // tells demands that a run told of the one that was killed before it.
@@ -166,35 +191,69 @@ func (k *killer) whole(t *testing.T) {
 	}
 }
 
-// TestSoakKilledRestore kills holdfast while it writes a data directory and while it prepares it. What it leaves is
-// marked, and the next restore does not take it for a good one.
+// TestSoakKilledRestore kills holdfast at seeded random moments while it writes a data directory and while it prepares
+// it. What it leaves is marked, and the next restore does not take it for a good one.
 func TestSoakKilledRestore(t *testing.T) {
 	s := shared(t)
 	before := s.Points()
-	for _, step := range []string{"write", "prepare"} {
-		t.Run(step, func(t *testing.T) {
+	args := func(dir string) []string {
+		return []string{"restore", "mariadb", "latest:mariadb", "--to", dir, "--yes"}
+	}
+	run := s.Start(args(filepath.Join(t.TempDir(), "whole"))...)
+	if r := run.Wait(); r.Code != 0 {
+		t.Fatalf("the restore to measure ended with %d: %s", r.Code, r.Stderr)
+	}
+	took := lengths(run.Events(), restorePhases())
+	dice := rand.New(rand.NewPCG(13, 17))
+	for i, p := range restorePhases() {
+		t.Run(p.name, func(t *testing.T) {
 			s := shared(t)
 			dir := filepath.Join(t.TempDir(), "datadir")
-			run := s.Start("restore", "mariadb", "latest:mariadb", "--to", dir, "--yes")
-			if _, ok := run.Await(func(e event.Event) bool { return e.Kind == event.Started && strings.HasPrefix(e.Component, step) }); !ok {
-				t.Fatalf("no step %q: %+v", step, run.Wait())
-			}
-			children, killed := run.Kill()
-			if !killed {
-				t.Fatal("the restore had ended before the kill")
-			}
-			journey.Quiet(t, s.lab, children...)
-			if _, err := os.Stat(filepath.Join(dir, "HOLDFAST-RESTORE-INCOMPLETE")); err != nil {
-				t.Errorf("the target has no mark: %v", err)
-			}
-			said(t, s.Try("restore", "mariadb", "latest:mariadb", "--to", dir, "--yes"), 1, dir)
-			s.Run("restore", "mariadb", "latest:mariadb", "--to", dir+"2", "--yes")
-			if _, err := os.Stat(filepath.Join(dir+"2", "HOLDFAST-RESTORE-INCOMPLETE")); err == nil {
+			perMoment(t, dice, took[i], func(after time.Duration) bool {
+				defer removed(t, dir)
+				run := s.Start(args(dir)...)
+				children, met := strike(t, run, restorePhases(), i, after)
+				journey.Quiet(t, s.lab, children...)
+				if met && !prepared(run.Events()) {
+					refused(t, s, dir, args(dir))
+				}
+				return met
+			})
+			s.Run(args(dir)...)
+			if marked(dir) {
 				t.Error("a restore that ended well left the mark")
 			}
 		})
 	}
 	s.kept(before)
+}
+
+// prepared reports whether a restore had done the last of its steps: it takes the mark away right after.
+func prepared(events []event.Event) bool {
+	return slices.ContainsFunc(events, func(e event.Event) bool {
+		return e.Kind == event.Finished && strings.HasPrefix(e.Component, "prepare")
+	})
+}
+
+// refused demands that a target carries the mark of a restore that did not end, and that the next one does not use it.
+func refused(t *testing.T, s *scene, dir string, args []string) {
+	t.Helper()
+	if !marked(dir) {
+		t.Error("the target has no mark")
+	}
+	said(t, s.Try(args...), 1, dir)
+}
+
+func marked(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, "HOLDFAST-RESTORE-INCOMPLETE"))
+	return err == nil
+}
+
+func removed(t *testing.T, dir string) {
+	t.Helper()
+	if err := os.RemoveAll(dir); err != nil {
+		t.Error(err)
+	}
 }
 
 // TestKilledClusterRestore kills holdfast while it writes and prepares the copy beside the first node's datadir: the
