@@ -46,7 +46,7 @@ func (e *Engine) Run(ctx context.Context) (point.Point, error) {
 	}
 	r := e.begin()
 	// What killed runs had sealed of these sources belongs to no point. That it could not be removed costs only space.
-	if _, err := e.Vault.SweepHeld(ctx, e.sourceNames()...); err != nil {
+	if _, err := e.Vault.Sweep(ctx, e.sourceNames()...); err != nil {
 		r.note("vault", "leftovers of killed runs could not be removed: "+err.Error())
 	}
 	r.reportKilledRuns(ctx)

@@ -3,6 +3,7 @@ package vault
 import (
 	"context"
 	"os"
+	"slices"
 
 	"github.com/kopia/kopia/repo"
 	"github.com/kopia/kopia/repo/manifest"
@@ -44,50 +45,34 @@ func (v *Vault) Orphans(ctx context.Context) ([]Orphan, error) {
 // passOver is kopia's own switch: with it in the environment, kopia lists what it can read and says nothing of the rest.
 const passOver = "KOPIA_IGNORE_MALFORMED_MANIFEST_CONTENTS"
 
-// Sweep deletes those orphans whose source nobody writes at the moment; keep, if not nil, spares a point. It returns
-// what it deleted.
-func (v *Vault) Sweep(ctx context.Context, keep func(Orphan) bool) ([]Orphan, error) {
+// Sweep deletes the orphans of sources whose locks the caller holds, so that no living run owns them, and returns how
+// many there were.
+func (v *Vault) Sweep(ctx context.Context, sources ...string) (int, error) {
 	orphans, err := v.Orphans(ctx)
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
-	var swept []Orphan
+	var ids []manifest.ID
 	for _, o := range orphans {
-		if keep != nil && keep(o) {
+		if !slices.Contains(sources, o.Source) {
 			continue
 		}
-		gone, err := v.sweep(ctx, o)
-		if err != nil {
-			return swept, problem.Wrap(err, "sweep", o.Source+" of point "+o.Point)
+		if err := v.dropRecord(ctx, o.Point); err != nil {
+			return 0, problem.Wrap(err, "sweep vault", v.loc.URL)
 		}
-		if gone {
-			swept = append(swept, o)
-		}
+		ids = append(ids, o.id)
 	}
-	return swept, nil
+	if len(ids) == 0 {
+		return 0, nil
+	}
+	if err := v.forget(ctx, ids...); err != nil {
+		return 0, problem.Wrap(err, "sweep vault", v.loc.URL)
+	}
+	return len(ids), nil
 }
 
-// sweep deletes one orphan, unless its run is alive, or sealed the point after the orphans had been listed.
-func (v *Vault) sweep(ctx context.Context, o Orphan) (gone bool, err error) {
-	unlock, err := v.Lock(o.Source)
-	if err != nil {
-		if problem.KindOf(err) == problem.Busy {
-			err = nil
-		}
-		return false, err
-	}
-	defer unlock()
-	if _, err := v.sealed(ctx, o.Point); problem.KindOf(err) != problem.NotFound {
-		return false, err
-	}
-	if err := v.dropRecord(ctx, o.Point); err != nil {
-		return false, err
-	}
-	return true, v.forget(ctx, o.id)
-}
-
-// Delete removes a point: first its record and what seals it, then its sources, so that a cut leaves orphans and never half a point.
-// Its bytes go with Maintain.
+// Delete removes a point: first its record and what seals it, then its sources, so that a cut leaves orphans and never
+// half a point. Its bytes go with Maintain.
 func (v *Vault) Delete(ctx context.Context, pointID string) error {
 	if err := v.delete(ctx, pointID); err != nil {
 		return problem.Wrap(err, "delete point", pointID)

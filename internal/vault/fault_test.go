@@ -98,7 +98,7 @@ func TestKill(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if _, err := v.Sweep(t.Context(), nil); err != nil {
+	if _, err := v.Sweep(t.Context(), "mariadb"); err != nil {
 		t.Error(err)
 	}
 	if left, err := v.Orphans(t.Context()); err != nil || len(left) > 0 {

@@ -132,7 +132,7 @@ func mended(t *testing.T, loc Location) {
 	t.Helper()
 	v := openVault(t, loc)
 	seal(t, begin(t, v, "killed", "mariadb"))
-	if swept, err := v.Sweep(t.Context(), nil); err != nil || len(swept) > 0 {
+	if swept, err := v.Sweep(t.Context(), "mariadb"); err != nil || swept != 0 {
 		t.Errorf("swept while not all is known: %v, %v", swept, err)
 	}
 	writeAndSeal(t, v, "p4")
@@ -151,7 +151,7 @@ func mended(t *testing.T, loc Location) {
 	if _, err := v.FS(t.Context(), "p2", "mariadb"); problem.KindOf(err) != problem.NotFound {
 		t.Errorf("the deleted point: %v", err)
 	}
-	if swept, err := v.Sweep(t.Context(), nil); err != nil || len(swept) != 1 {
+	if swept, err := v.Sweep(t.Context(), "mariadb"); err != nil || swept != 1 {
 		t.Errorf("swept = %v, %v", swept, err)
 	}
 }
@@ -265,7 +265,7 @@ func TestStockKopiaLeavesOwnBlobs(t *testing.T) {
 	k := stockKopia(t)
 	k.run("repository", "connect", "filesystem", "--path", v.Location().URL, "--override-username", user, "--override-hostname", testCloud)
 	k.run("maintenance", "run", "--full", "--safety", "none")
-	k.run("--advanced-commands=enabled", "blob", "gc", "--delete", "yes", "--safety", "none")
+	k.run("--dangerous-commands=enabled", "blob", "gc", "--delete", "yes", "--safety", "none")
 	k.run("snapshot", "verify", "--verify-files-percent=100")
 	after, err := v.keptNames(t.Context(), "holdfast.")
 	if err != nil || !slices.Equal(before, after) {

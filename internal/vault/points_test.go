@@ -122,42 +122,22 @@ func TestDeleteAndMaintain(t *testing.T) {
 	}
 }
 
-func TestOrphansOfALivingRunStay(t *testing.T) {
+func TestOrphans(t *testing.T) {
 	v := newVault(t)
-	s := begin(t, v, "p", "mariadb")
-	put(t, s.Tree("db"), "a", stream.Plain, []byte("x"))
-	seal(t, s)
+	for _, source := range []string{"mariadb", "kolla"} {
+		s := begin(t, v, "p", source)
+		put(t, s.Tree("x"), "a", stream.Plain, []byte("x"))
+		seal(t, s)
+	}
+	writeAndSeal(t, v, "q")
+	if n, err := v.Sweep(t.Context(), "mariadb"); err != nil || n != 1 {
+		t.Errorf("swept %d, %v", n, err)
+	}
 	orphans, err := v.Orphans(t.Context())
-	if err != nil || len(orphans) != 1 || orphans[0].Point != "p" || orphans[0].Source != "mariadb" {
-		t.Fatalf("orphans = %+v, %v", orphans, err)
+	if err != nil || len(orphans) != 1 || orphans[0].Point != "p" || orphans[0].Source != "kolla" {
+		t.Errorf("orphans that others may own: %+v, %v", orphans, err)
 	}
-	unlock, err := v.Lock("mariadb")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if swept, err := v.Sweep(t.Context(), nil); err != nil || len(swept) != 0 {
-		t.Errorf("swept under the lock = %v, %v", swept, err)
-	}
-	unlock()
-	if swept, err := v.Sweep(t.Context(), nil); err != nil || len(swept) != 1 {
-		t.Errorf("swept = %v, %v", swept, err)
-	}
-}
-
-// A run that seals its point between the look at the orphans and the lock keeps everything.
-func TestSweepSparesAPointThatIsSealedMeanwhile(t *testing.T) {
-	v := newVault(t)
-	s := begin(t, v, "p", "mariadb")
-	put(t, s.Tree("db"), "a", stream.Plain, []byte("x"))
-	seal(t, s)
-	swept, err := v.Sweep(t.Context(), func(Orphan) bool {
-		sealPoint(t, v, "p", good("mariadb", "db"))
-		return false
-	})
-	if err != nil || len(swept) != 0 {
-		t.Errorf("swept = %v, %v", swept, err)
-	}
-	if _, err := v.FS(t.Context(), "p", "mariadb"); err != nil {
-		t.Errorf("the sealed point: %v", err)
+	if points, err := v.Points(t.Context()); err != nil || len(points) != 1 || points[0].ID != "q" {
+		t.Errorf("points %v, %v", points, err)
 	}
 }

@@ -38,11 +38,18 @@ type piece struct {
 // writers is the number of goroutines that write pieces: more than cores, since each waits for the disk in turn.
 func writers() int { return 2*runtime.GOMAXPROCS(0) + 2 }
 
+// writerNice is the priority of the writers' threads: what reads the source goes first, so that it keeps up with a server
+// on the same machine, which waits for it while the writers take what is left.
+const writerNice = 10
+
 func (s *Session) startWriters() {
 	for range writers() {
 		s.workers.Add(1)
 		go func() {
 			defer s.workers.Done()
+			// A thread that is locked by what ends with it is given to nobody else, and starts no others.
+			runtime.LockOSThread()
+			_ = unix.Setpriority(unix.PRIO_PROCESS, 0, writerNice) // without it the work is the same
 			for p := range s.pieces {
 				id, err := s.writePiece(p)
 				s.budget.Release(int64(len(p.data)))
