@@ -31,6 +31,7 @@ type Cmd struct {
 	Args []string // program and arguments, passed as they are, never through a shell
 	Env  []string // KEY=VALUE, added to the far side's own; LC_ALL=C and TZ=UTC are always set
 	Dir  string   // working directory, "" for the default
+	Name string   // what messages call the command, "" for the program's name
 	// Secret, if not empty, is the content of the file at SecretPath.
 	Secret secret.Secret
 	// Stdin feeds the command in pieces of up to 4 MiB; nil means no input. The command sees the end of its input only

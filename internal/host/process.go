@@ -81,7 +81,12 @@ func start(ctx context.Context, p place, c Cmd) (*Process, error) {
 	return t, nil
 }
 
-func programName(c Cmd) string { return filepath.Base(c.Args[0]) }
+func programName(c Cmd) string {
+	if c.Name != "" {
+		return c.Name
+	}
+	return filepath.Base(c.Args[0])
+}
 
 // launch starts the transport with pipes on all three sides and returns the end of its stderr.
 func (p *Process) launch(argv []string, nonce string) (*os.File, error) {

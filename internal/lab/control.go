@@ -46,8 +46,25 @@ func (l *Lab) startNode(ctx context.Context, name, script string) error {
 		if err = l.AwaitSynced(ctx, name); err == nil || l.PID(name) != 0 {
 			return err
 		}
+		if err := l.awaitOthers(ctx, n); err != nil {
+			return err
+		}
 	}
 	return err
+}
+
+// awaitOthers waits until the running nodes of n's cluster are synced: one that was n's donor may not have noticed yet
+// that n is gone.
+func (l *Lab) awaitOthers(ctx context.Context, n Node) error {
+	for _, m := range l.shard(n.Shard).Nodes {
+		if m.Host == n.Host || l.PID(m.Host) == 0 {
+			continue
+		}
+		if err := l.AwaitSynced(ctx, m.Host); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (l *Lab) launchScript(ctx context.Context, n Node, script string) error {

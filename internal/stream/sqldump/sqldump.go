@@ -41,6 +41,8 @@ const (
 type Options struct {
 	UID, GID uint32
 	ModTime  time.Time
+	// Database is the one whose tables a dump of single tables holds, which does not name it.
+	Database string
 	// Read, if set, is told how many more bytes of the dump were used.
 	Read func(n int64)
 }
@@ -91,7 +93,7 @@ func (e *Error) Unwrap() error { return e.Err }
 // is an error, and after any error what dst holds must be given up as a whole.
 func Split(ctx context.Context, r io.Reader, dst stream.Tree, o Options) (Summary, error) {
 	s := &splitter{
-		ctx: ctx, dst: dst, opts: o, delimiter: []byte(";"),
+		ctx: ctx, dst: dst, opts: o, db: o.Database, delimiter: []byte(";"),
 		parts: map[string]int{}, databases: map[string]bool{}, views: map[string]bool{},
 		sum: Summary{Version: 1},
 	}
