@@ -105,6 +105,11 @@ func (a *app) execute(ctx context.Context, job restoring, r *restore.Restorer) e
 	if err := a.printf("%s from point %s: done in %s\n", job.Plan().Title, job.Plan().Point, report.Span(took)); err != nil {
 		return err
 	}
+	for _, line := range job.Plan().Outcome {
+		if err := a.printf("%s\n", line); err != nil {
+			return err
+		}
+	}
 	if len(job.Plan().Undo) > 0 {
 		return a.printf("What was replaced is kept. To take it back:\n  %s\n", strings.Join(job.Plan().Undo, "\n  "))
 	}
@@ -201,7 +206,7 @@ func newRestoreTableCommand(a *app) *cobra.Command {
 		Long: "Loads one table of the logical copy into the running cluster, as DB_restored.TABLE. With --replace it is loaded beside\n" +
 			"the table and exchanged with it in one step; the table that was there is kept under another name.",
 		Args:              cobra.ExactArgs(2),
-		Annotations:       ends(problem.NotFound, problem.Unreachable),
+		Annotations:       ends(problem.NotFound, problem.Unreachable, problem.Damage),
 		ValidArgsFunction: a.completePoint,
 		RunE:              func(c *cobra.Command, args []string) error { return a.restoreTable(c.Context(), args[0], args[1], o) },
 	}

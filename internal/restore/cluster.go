@@ -6,7 +6,6 @@ import (
 	"path"
 	"slices"
 	"strings"
-	"sync"
 
 	"holdfast/internal/control"
 	"holdfast/internal/point"
@@ -64,16 +63,12 @@ func (r *Restorer) Cluster(ctx context.Context, p point.Point, o ClusterOptions)
 // with the old data.
 func (k *Cluster) survey(ctx context.Context) error {
 	k.places = make([]place, len(k.o.Nodes))
-	errs := make([]error, len(k.o.Nodes))
-	var wg sync.WaitGroup
-	for i, n := range k.o.Nodes {
-		wg.Go(func() { k.places[i], errs[i] = survey(ctx, n, k.plan.Point, k.o.OldTo) })
-	}
-	wg.Wait()
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
+	err := k.each(func(i int) (err error) {
+		k.places[i], err = survey(ctx, k.o.Nodes[i], k.plan.Point, k.o.OldTo)
+		return err
+	})
+	if err != nil {
+		return err
 	}
 	for i := range k.places {
 		k.checkPlace(k.o.Nodes[i].Name, k.places[i])
@@ -96,6 +91,9 @@ func (k *Cluster) checkPlace(node string, p place) {
 	if p.kept != "" {
 		k.plan.Notes = append(k.plan.Notes, "an earlier restore of this point left the data from before it on "+node+" in "+p.kept)
 	}
+	if p.left != "" {
+		k.plan.Notes = append(k.plan.Notes, "a restore of another point that did not end left "+p.left+" on "+node+", which takes room and may be removed")
+	}
 }
 
 // checkVersion compares the tool that would prepare the copy with the server that wrote it.
@@ -107,22 +105,41 @@ func (k *Cluster) checkVersion() {
 	}
 }
 
+// answer is what a node says of itself.
+type answer struct {
+	mariadb.Status
+	err  error
+	runs bool // a server, although none answered
+}
+
+// ask asks all nodes at once.
+func (k *Cluster) ask(ctx context.Context) []answer {
+	all := make([]answer, len(k.o.Nodes))
+	_ = k.each(func(i int) error { // the errors are among the answers
+		a := &all[i]
+		a.Status, a.err = k.status(ctx, k.o.Nodes[i])
+		a.runs = a.err != nil && k.runs(ctx, k.o.Nodes[i])
+		return nil
+	})
+	return all
+}
+
 // checkLive looks for those who still write, and compares the running cluster, or what is left of it, with the copy.
 func (k *Cluster) checkLive(ctx context.Context) {
 	answered := false
-	for i, n := range k.o.Nodes {
-		s, err := k.status(ctx, n)
-		if err != nil {
+	for i, a := range k.ask(ctx) {
+		n := k.o.Nodes[i]
+		if a.err != nil {
 			k.checkIdentity(n.Name, k.places[i].uuid)
-			if k.runs(ctx, n) {
+			if a.runs {
 				answered = true
-				k.plan.refuse(AcceptWriters, "correct the login in holdfast.yml, or stop the server", "the server on %s runs and cannot be asked who is connected: %v", n.Name, err)
+				k.plan.refuse(AcceptWriters, "correct the login in holdfast.yml, or stop the server", "the server on %s runs and cannot be asked who is connected: %v", n.Name, a.err)
 			}
 			continue
 		}
 		answered = true
-		k.checkIdentity(n.Name, s.ClusterUUID)
-		k.checkWriters(s)
+		k.checkIdentity(n.Name, a.ClusterUUID)
+		k.checkWriters(a.Status)
 	}
 	if !answered {
 		k.plan.Notes = append(k.plan.Notes, "no server answers, so nobody writes")
@@ -165,13 +182,14 @@ func (k *Cluster) status(ctx context.Context, n ClusterNode) (mariadb.Status, er
 
 func (k *Cluster) describe() {
 	first := k.o.Nodes[0].Name
-	k.plan.Steps = append(k.plan.Steps,
-		fmt.Sprintf("write %s of %s, as it was at %s, beside the datadir of %s and prepare it", size(k.size), k.component.Name, k.component.At.Format("2006-01-02 15:04:05 MST"), first),
-		fmt.Sprintf("stop the server on %s", strings.Join(k.names(), ", ")))
+	k.describeStage(first)
+	k.plan.Steps = append(k.plan.Steps, fmt.Sprintf("stop the server on %s", strings.Join(k.names(), ", ")))
 	for i, n := range k.o.Nodes {
-		p := k.places[i]
-		if p.old() == p.aside {
+		switch p := k.places[i]; {
+		case !p.moved():
 			k.plan.Steps = append(k.plan.Steps, fmt.Sprintf("on %s move %s to %s", n.Name, p.datadir, p.aside))
+		case p.spare:
+			k.plan.Steps = append(k.plan.Steps, fmt.Sprintf("on %s remove what an interrupted restore left in %s, where no server has worked since; %s is kept", n.Name, p.datadir, p.kept))
 		}
 	}
 	k.plan.Undo = k.undo(len(k.o.Nodes))
@@ -180,6 +198,19 @@ func (k *Cluster) describe() {
 		k.plan.Steps = append(k.plan.Steps, fmt.Sprintf("start %s, which takes a full copy from the cluster", n.Name))
 	}
 	k.plan.Steps = append(k.plan.Steps, fmt.Sprintf("check that all %d nodes are Synced in one Primary cluster", len(k.o.Nodes)))
+}
+
+// describeStage tells where the new datadir comes from.
+func (k *Cluster) describeStage(first string) {
+	of := k.component.Name + ", as it was at " + k.component.At.Format("2006-01-02 15:04:05 MST")
+	switch p := k.places[0]; {
+	case p.ready:
+		k.plan.Steps = append(k.plan.Steps, fmt.Sprintf("take the copy of %s, which an interrupted restore has written and prepared in %s on %s", of, k.staging(), first))
+		return
+	case p.stale:
+		k.plan.Notes = append(k.plan.Notes, fmt.Sprintf("an interrupted restore of this point left %s on %s unfinished; it is written anew", k.staging(), first))
+	}
+	k.plan.Steps = append(k.plan.Steps, fmt.Sprintf("write %s of %s, beside the datadir of %s and prepare it", size(k.size), of, first))
 }
 
 // undo tells how the restore is taken back once the datadirs of the first so many nodes have been moved.

@@ -34,12 +34,23 @@ type place struct {
 	image   string // image of the container, "" without one
 	backup  string // version of mariadb-backup
 	empty   bool   // the datadir holds nothing
-	stale   bool   // an interrupted restore of this point left a staged datadir
+	absent  bool   // an interrupted restore of this point moved the datadir aside and put nothing in its place
+	spare   bool   // what an interrupted restore put there, or has copied aside, and no server used since
+	stale   bool   // an interrupted restore of this point left a staged datadir,
+	ready   bool   // which is whole and prepared
+	left    string // staged datadir of a restore of another point, "" if there is none
 	aside   string // where the old datadir goes, absent
 	kept    string // where an earlier restore of this point left one, "" if there is none
 	oldUse  int64  // bytes that moving it aside takes there, 0 on the same file system
 	oldFree int64
 }
+
+// markScript is what the scripts know of the mark in a datadir that nobody has used yet; markName is its name.
+//
+//go:embed mark.sh
+var markScript string
+
+const markName = ".holdfast-replaces"
 
 //go:embed place.sh
 var placeScript string
@@ -50,7 +61,7 @@ func survey(ctx context.Context, n ClusterNode, id, oldTo string) (place, error)
 	if e := n.Server.Engine; e != nil {
 		engine, container = e.Command, e.Container
 	}
-	out, err := host.Output(ctx, n.Machine, host.Cmd{Args: []string{"sh", "-c", placeScript, "holdfast", engine, container, id, oldTo}})
+	out, err := host.Output(ctx, n.Machine, host.Cmd{Args: []string{"sh", "-c", markScript + placeScript, "holdfast", engine, container, id, oldTo}})
 	if err != nil {
 		return place{}, problem.Wrap(err, "look at the data directory of", n.Name)
 	}
@@ -66,11 +77,16 @@ func parsePlace(node, out string) (place, error) {
 	p := place{
 		datadir: strings.TrimRight(v["datadir"], "/"), exists: v["exists"] == "1", mount: v["mount"] == "1", mode: v["mode"],
 		label: v["label"], uuid: v["uuid"], image: v["image"], backup: versionPattern.FindString(v["backup"]),
-		empty: v["empty"] == "1", stale: v["stale"] == "1", aside: v["aside"], kept: v["kept"],
+		empty: v["empty"] == "1", absent: v["absent"] == "1", spare: v["spare"] == "1", stale: v["stale"] == "1", ready: v["ready"] == "1",
+		left: v["left"], aside: v["aside"], kept: v["kept"],
 		free: kib(v["free"]), oldUse: kib(v["olduse"]), oldFree: kib(v["oldfree"]),
 	}
 	p.uid, _ = strconv.Atoi(v["uid"])
 	p.gid, _ = strconv.Atoi(v["gid"])
+	if !p.exists && v["moved"] == "1" {
+		return p, problem.New(problem.Failed, "give the same --old-to as the restore that was cut off, or move the old datadir back from there",
+			"%s has no data directory: an interrupted restore of this point has moved %s aside", node, p.datadir)
+	}
 	if p.datadir == "" || !p.exists {
 		return p, problem.New(problem.Failed, "deploy the database containers first (they may be stopped), so that there is a place to restore to",
 			"%s has no data directory for the server: %q", node, p.datadir)
@@ -87,10 +103,13 @@ func kib(text string) int64 {
 // staging is where the new datadir is prepared, on the same file system and so one rename away from its place.
 func (p place) staging(id string) string { return p.datadir + ".holdfast-new-" + id }
 
-// old is where the datadir from before the restore is once the restore is done: an interrupted one may have moved it
-// already and left an empty one in its place.
+// moved reports whether an interrupted restore of the point has kept the datadir from before it already, so that
+// nothing of worth is in its place.
+func (p place) moved() bool { return p.kept != "" && (p.absent || p.empty || p.spare) }
+
+// old is where the datadir from before the restore is once the restore is done.
 func (p place) old() string {
-	if p.empty && p.kept != "" {
+	if p.moved() {
 		return p.kept
 	}
 	return p.aside
@@ -116,37 +135,34 @@ func sh(ctx context.Context, h host.Host, script string, args ...string) error {
 	return host.Run(ctx, h, host.Cmd{Args: append([]string{"sh", "-euc", script, "holdfast"}, args...)})
 }
 
-// moveAside moves the old datadir away and puts an empty one with the same owner, mode and label in its place.
-func (p place) moveAside(ctx context.Context, n ClusterNode) error {
-	if p.old() != p.aside {
-		return nil
+//go:embed exchange.sh
+var exchangeScript string
+
+// exchange keeps the old datadir aside and puts in its place the staged one, or an empty one with the same owner, mode
+// and label.
+func (p place) exchange(ctx context.Context, n ClusterNode, id, staged string) error {
+	keep := "1"
+	if p.moved() {
+		keep = "0"
 	}
-	const script = `old=$1 aside=$2 owner=$3 mode=$4 label=$5
-[ ! -e "$aside" ] || { echo "$aside exists already" >&2; exit 1; }
-mkdir -p "$(dirname "$aside")"
-mv -T "$old" "$aside"
-mkdir "$old"
-chown "$owner" "$old"; chmod "$mode" "$old"
-[ -z "$label" ] || chcon "$label" "$old"`
-	err := sh(ctx, n.Machine, script, p.datadir, p.aside, p.owner(), p.mode, p.label)
-	if err != nil {
+	if err := sh(ctx, n.Machine, markScript+exchangeScript, p.datadir, id, keep, p.old(), staged, p.owner(), p.mode, p.label); err != nil {
 		return fmt.Errorf("move the old datadir of %s aside: %w", n.Name, err)
 	}
 	return nil
 }
 
-// moveIn puts the staged datadir in place of the empty one.
-func (p place) moveIn(ctx context.Context, n ClusterNode, id string) error {
-	if err := sh(ctx, n.Machine, `rmdir "$2" && mv -T "$1" "$2" && sync -f "$2"`, p.staging(id), p.datadir); err != nil {
-		return fmt.Errorf("put the restored datadir of %s in place: %w", n.Name, err)
+// use takes the mark away before a server works in the datadir: from then on it is of worth.
+func (p place) use(ctx context.Context, n ClusterNode) error {
+	if err := sh(ctx, n.Machine, `rm -f "$1"`, p.datadir+"/"+markName); err != nil {
+		return fmt.Errorf("take the restored datadir of %s into use: %w", n.Name, err)
 	}
 	return nil
 }
 
-// own gives the staged files the owner, mode and label of the datadir they will be.
+// own gives the staged files the owner, mode and label of the datadir they will be, and marks them as whole.
 func (p place) own(ctx context.Context, n ClusterNode, id string) error {
-	const script = `chown -R "$2" "$1"; chmod "$3" "$1"; [ -z "$4" ] || chcon -R "$4" "$1"`
-	if err := sh(ctx, n.Machine, script, p.staging(id), p.owner(), p.mode, p.label); err != nil {
+	const script = `chown -R "$2" "$1"; chmod "$3" "$1"; [ -z "$4" ] || chcon -R "$4" "$1"; sync -f "$1"; : >"$1/$mark"`
+	if err := sh(ctx, n.Machine, markScript+script, p.staging(id), p.owner(), p.mode, p.label); err != nil {
 		return fmt.Errorf("give the restored files on %s to the server: %w", n.Name, err)
 	}
 	return nil

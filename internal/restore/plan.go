@@ -30,7 +30,8 @@ type Plan struct {
 	Space    []Space   `json:"space"`
 	Notes    []string  `json:"notes,omitempty"`
 	Refusals []Refusal `json:"refusals,omitempty"`
-	Undo     []string  `json:"undo,omitempty"` // how to take it back by hand
+	Undo     []string  `json:"undo,omitempty"`    // how to take it back by hand
+	Outcome  []string  `json:"outcome,omitempty"` // what there is to tell at its end
 }
 
 // Space is the room a restore needs in one place, in bytes.

@@ -17,6 +17,7 @@ import (
 
 	"holdfast/internal/point"
 	"holdfast/internal/problem"
+	"holdfast/internal/stream/sqldump"
 	"holdfast/internal/stream/tree"
 )
 
@@ -83,6 +84,22 @@ func TestParsePlace(t *testing.T) {
 	for _, out := range []string{"", "datadir=\n", "datadir=/var/lib/mysql\n"} {
 		if _, err := parsePlace("ctl1", out); err == nil || !strings.Contains(problem.HintOf(err), "deploy") {
 			t.Errorf("%q: %v", out, err)
+		}
+	}
+}
+
+func TestRowsThatDiffer(t *testing.T) {
+	table := &Table{into: "nova_restored", o: TableOptions{Database: "nova", Table: "instances"}, table: sqldump.Table{Rows: 3, Hash: sqldump.Hash{Hi: 1, Lo: 2}}}
+	if err := table.same(sqldump.Table{Rows: 3, Hash: sqldump.Hash{Hi: 1, Lo: 2}}); err != nil {
+		t.Errorf("equal rows: %v", err)
+	}
+	for says, got := range map[string]sqldump.Table{
+		"2 rows arrived, the copy holds 3":                                   {Rows: 2, Hash: sqldump.Hash{Hi: 1, Lo: 2}},
+		"all 3 rows arrived, but with hash 00000000000000010000000000000003": {Rows: 3, Hash: sqldump.Hash{Hi: 1, Lo: 3}},
+	} {
+		err := table.same(got)
+		if problem.KindOf(err) != problem.Damage || !strings.Contains(err.Error(), says) || !strings.Contains(err.Error(), "nova_restored.instances") {
+			t.Errorf("%v", err)
 		}
 	}
 }

@@ -38,6 +38,7 @@ type Table struct {
 	table     sqldump.Table
 	node      ClusterNode
 	conn      *mariadb.Conn
+	version   string // of the node's server
 	into      string // database that the rows are loaded into
 	kept      string // new name of the table that is replaced
 	mark      string // stands in into until the table there is whole
@@ -144,7 +145,7 @@ func (t *Table) connect(ctx context.Context) error {
 			errs = append(errs, fmt.Errorf("%s is %s", n.Name, s.State))
 			continue
 		}
-		t.node, t.conn = n, conn
+		t.node, t.conn, t.version = n, conn, s.Version
 		if want := text(t.component.Identity, "cluster_uuid"); s.Galera && want != "" && !t.o.Lineage.Same(s.ClusterUUID, want) {
 			t.plan.refuse(AcceptIdentity, "make sure that the inventory is the one of this cloud", "%s belongs to cluster %s and the copy is of cluster %s", n.Name, s.ClusterUUID, want)
 		}
@@ -262,7 +263,7 @@ func (t *Table) describe() {
 	target := t.into + "." + t.o.Table
 	t.plan.Steps = append(t.plan.Steps, fmt.Sprintf("load %d rows (%s), as of %s, into %s through %s, a statement a transaction",
 		t.table.Rows, size(t.table.Bytes), t.component.At.Format("2006-01-02 15:04:05 MST"), target, t.node.Name),
-		"compare the number of rows")
+		"compare every row with the copy")
 	if t.triggers {
 		t.plan.Notes = append(t.plan.Notes, "its triggers are left out, as they could write to other tables; they stand at the end of mariadb/"+t.component.Name+"/"+path.Clean(t.table.Path))
 	}
@@ -341,17 +342,6 @@ func (t *Table) write(w io.Writer) error {
 		if err != nil {
 			return err
 		}
-	}
-	return nil
-}
-
-func (t *Table) compare(ctx context.Context) error {
-	n, err := t.number(ctx, "SELECT COUNT(*) FROM "+quoted(t.into, t.o.Table))
-	if err != nil {
-		return err
-	}
-	if n != t.table.Rows {
-		return fmt.Errorf("%d rows arrived in %s, the copy holds %d", n, quoted(t.into, t.o.Table), t.table.Rows)
 	}
 	return nil
 }

@@ -143,8 +143,10 @@ func (k *killer) strike(t *testing.T, i int, after time.Duration) bool {
 	run := k.Start("backup", "mariadb")
 	children, met := strike(t, run, backupPhases(), i, after)
 	journey.Quiet(t, k.lab, children...)
-	k.tells(t, run.Events())
-	k.pending = k.journal()
+	if now := k.journal(); now != k.pending { // it came as far as to write its own name there
+		k.tells(t, run.Events())
+		k.pending = now
+	}
 	k.whole(t)
 	return met
 }

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -147,6 +148,13 @@ func cut(t *testing.T, file string) {
 	rewrite(t, file, data[:len(data)/2])
 }
 
+func gone(t *testing.T, file string) {
+	t.Helper()
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func rewrite(t *testing.T, file string, data []byte) {
 	t.Helper()
 	if err := os.Chmod(file, 0o600); err != nil {
@@ -163,11 +171,7 @@ func TestDamagedPack(t *testing.T) {
 	}{
 		{"changed", flip},
 		{"cut", cut},
-		{"gone", func(t *testing.T, file string) {
-			if err := os.Remove(file); err != nil {
-				t.Fatal(err)
-			}
-		}},
+		{"gone", gone},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := aside(t)
@@ -183,6 +187,30 @@ func TestDamagedPack(t *testing.T) {
 			if len(s.Points()) == 0 {
 				t.Error("the points cannot be listed any more")
 			}
+			s.Run("verify", "--full", s.next().ID)
+		})
+	}
+}
+
+// TestDamagedDirectories changes, cuts and removes all that describes the data, and with it the list of the points: they
+// are listed all the same, verify tells what is lost, a restore of it says so, and the next point is whole.
+func TestDamagedDirectories(t *testing.T) {
+	for name, harm := range map[string]func(*testing.T, string){"changed": flip, "cut": cut, "gone": gone} {
+		t.Run(name, func(t *testing.T) {
+			s := aside(t)
+			before := s.Points()
+			for _, file := range blobs(t, s.site.Vault, "q") {
+				harm(t, file)
+			}
+			s = at(t, s.lab, s.site.Copy(t, s.lab)) // whose cache is empty
+			if after := s.Points(); !slices.Equal(after, before) {
+				t.Errorf("points are %v, were %v", after, before)
+			}
+			said(t, s.Try("verify", "--full", "--all"), 7, "damaged")
+			if name == "gone" {
+				said(t, s.Try("restore", "files", "latest", "--to", t.TempDir()+"/files", "--yes"), 7, "read directory")
+			}
+			s.Run("verify", "--full", s.next().ID)
 		})
 	}
 }

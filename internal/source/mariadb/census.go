@@ -11,8 +11,8 @@ import (
 )
 
 // census is a tree that remembers which files it holds, to find tables whose data did not come. mariadb-backup loses
-// the data of Aria and MyISAM tables that are made or renamed while it runs, sends their definition all the same, and
-// ends well. (InnoDB tables are followed through the redo log and are not lost.)
+// the data of Aria and MyISAM tables that are made, renamed or altered while it runs, sends their definition all the
+// same, and ends well. (InnoDB tables are followed through the redo log and are not lost.)
 type census struct {
 	stream.Tree
 	mu    sync.Mutex

@@ -139,7 +139,7 @@ func (b *physical) prove(sum mbstream.Summary) (source.Outcome, error) {
 	}
 	if lost := b.files.bereft(); len(lost) > 0 {
 		out.State = point.ComponentPartial
-		out.Reason = "mariadb-backup left out the data of tables that were made or renamed while it ran, and are not InnoDB: " +
+		out.Reason = "mariadb-backup left out the data of tables that were made, renamed or altered while it ran, and are not InnoDB: " +
 			strings.Join(lost, ", ") + "; take the backup again when no schema change runs"
 	}
 	return out, nil
