@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -30,8 +31,7 @@ func (l *Lab) Bootstrap(ctx context.Context, name string) error {
 	return l.startNode(ctx, name, bootstrapScript)
 }
 
-// startTries is how often a node is started that ends before it is synced: Galera gives a joiner up at times when its
-// donor turns it away, and the service manager of a real node would start it again.
+// startTries is how often a node is started that ends before it is synced, as the service manager of a real node would do.
 const startTries = 4
 
 func (l *Lab) startNode(ctx context.Context, name, script string) error {
@@ -39,8 +39,8 @@ func (l *Lab) startNode(ctx context.Context, name, script string) error {
 	if err != nil {
 		return err
 	}
-	for range startTries {
-		if err = l.launchScript(ctx, n, script); err != nil {
+	for try := range startTries {
+		if err = l.launchScript(ctx, n, script, l.donor(n, try)...); err != nil {
 			return err
 		}
 		if err = l.AwaitSynced(ctx, name); err == nil || l.PID(name) != 0 {
@@ -51,6 +51,17 @@ func (l *Lab) startNode(ctx context.Context, name, script string) error {
 		}
 	}
 	return err
+}
+
+// donor is the option that makes a node ask another donor at each try. A node that joined lately may no longer have the
+// write sets that the certification index of a joiner begins with: it turns the joiner away, and Galera would choose it
+// again and again.
+func (l *Lab) donor(n Node, try int) []string {
+	others := slices.DeleteFunc(slices.Clone(l.shard(n.Shard).Nodes), func(m Node) bool { return m.Host == n.Host })
+	if try == 0 || len(others) == 0 || l.Options.Containers {
+		return nil
+	}
+	return []string{"--wsrep-sst-donor=" + others[(try-1)%len(others)].Host}
 }
 
 // awaitOthers waits until the running nodes of n's cluster are synced: one that was n's donor may not have noticed yet
@@ -67,14 +78,9 @@ func (l *Lab) awaitOthers(ctx context.Context, n Node) error {
 	return nil
 }
 
-func (l *Lab) launchScript(ctx context.Context, n Node, script string) error {
-	_, err := l.Run(ctx, n.Host, script)
-	return err
-}
-
-// launch starts mariadbd on n's host with args and does not wait for it.
-func (l *Lab) launch(ctx context.Context, n Node, args ...string) error {
-	_, err := l.Run(ctx, n.Host, append([]string{startScript}, args...)...)
+// launchScript starts mariadbd on n's host by a script that passes args on to it, and does not wait for it.
+func (l *Lab) launchScript(ctx context.Context, n Node, script string, args ...string) error {
+	_, err := l.Run(ctx, n.Host, append([]string{script}, args...)...)
 	return err
 }
 

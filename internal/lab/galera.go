@@ -50,7 +50,7 @@ func (l *Lab) fill(ctx context.Context, s Shard) error {
 	args := append([]string{"--wsrep-new-cluster", "--skip-networking", "--max-allowed-packet=64M",
 		"--innodb-flush-log-at-trx-commit=0", "--innodb-doublewrite=OFF", "--innodb-log-file-size=" + l.loadRedo(),
 		"--innodb-buffer-pool-size=" + strconv.Itoa(256+l.Options.BulkMiB/2) + "M"}, noSync...)
-	if err := l.launch(ctx, n, args...); err != nil {
+	if err := l.launchScript(ctx, n, startScript, args...); err != nil {
 		return err
 	}
 	if err := l.awaitSocket(ctx, n); err != nil {
@@ -139,6 +139,11 @@ func (l *Lab) writeViews(s Shard) error {
 func memberID() string {
 	b := make([]byte, 16)
 	rand.Read(b)
+	return uuidOf(b)
+}
+
+// uuidOf makes a UUID of 16 bytes.
+func uuidOf(b []byte) string {
 	b[6], b[8] = b[6]&0x0f|0x10, b[8]&0x3f|0x80
 	h := hex.EncodeToString(b)
 	return strings.Join([]string{h[:8], h[8:12], h[12:16], h[16:20], h[20:]}, "-")
