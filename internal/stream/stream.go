@@ -47,3 +47,16 @@ type File interface {
 	// Abort gives the file up; Close after it is a no-op.
 	Abort()
 }
+
+// Image is a block image that is being written: what it held before, or zeros, and on it extents in ascending order.
+type Image interface {
+	// Next begins an extent, whose bytes are then written with Write.
+	Next(offset, length int64) error
+	io.Writer
+	// Zero writes an extent of zeros.
+	Zero(offset, length int64) error
+	// Close ends the image, if all of its extents are whole. It is part of the tree only after that returned nil.
+	Close() error
+	// Abort gives the image up; Close after it is a no-op.
+	Abort()
+}
