@@ -47,6 +47,29 @@ func (b *body) expect(length int64) int {
 	return len(b.entries) - 1
 }
 
+// replace expects another piece at place i.
+func (b *body) replace(i int) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.pending++
+	return i
+}
+
+// set puts a piece that is in the vault already at place i.
+func (b *body) set(i int, id object.ID) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.entries[i].Object = id
+}
+
+// shorten takes bytes off the last piece, whose content is yet to come.
+func (b *body) shorten(n int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.entries[len(b.entries)-1].Length -= n
+	b.size -= n
+}
+
 // arrive says what became of the piece at place i.
 func (b *body) arrive(i int, id object.ID, err error) {
 	b.mu.Lock()

@@ -25,7 +25,7 @@ const (
 	probeSize        = 16 << 10
 )
 
-var zeroBytes = make([]byte, 2<<20)
+var zeroBytes = make([]byte, mostBlock)
 
 // piece is a part of a file on its way into the vault.
 type piece struct {
@@ -60,15 +60,20 @@ func (s *Session) startWriters() {
 	}
 }
 
-// send hands a piece to the writers, and waits while they are behind.
+// send appends a piece to b and hands it to the writers, and waits while they are behind.
 func (s *Session) send(b *body, data []byte, c compression.Name) error {
+	return s.submit(b, func() int { return b.expect(int64(len(data))) }, data, c)
+}
+
+// submit is send for a piece whose place is told, and made to be waited for, by at.
+func (s *Session) submit(b *body, at func() int, data []byte, c compression.Name) error {
 	if err := s.failed(); err != nil {
 		return err
 	}
 	if err := s.budget.Acquire(s.ctx, int64(len(data))); err != nil {
 		return err
 	}
-	s.pieces <- piece{b, b.expect(int64(len(data))), data, c}
+	s.pieces <- piece{b, at(), data, c}
 	return nil
 }
 
