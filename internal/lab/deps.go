@@ -29,6 +29,10 @@ var (
 		{"mariadb-backup", "mariadb-backup"}, {"mbstream", "mariadb-backup"},
 		{"/usr/lib/galera/libgalera_smm.so", "galera-4"}, {"rsync", "rsync"}, {"socat", "socat"}, {"ss", "iproute2"},
 	}
+	cephNeeds = []need{
+		{"ceph-mon", "ceph-mon"}, {"ceph-mgr", "ceph-mgr"}, {"ceph-osd", "ceph-osd"}, {"radosgw", "radosgw"}, {"rbd", "ceph-common"},
+		{"/usr/bin/python3", "python3"}, {"/usr/share/doc/python3-rados", "python3-rados"}, {"/usr/share/doc/python3-rbd", "python3-rbd"},
+	}
 	containerNeeds = []need{{"/usr/sbin/dockerd", "docker.io"}, {"docker", "docker.io"}, {"containerd", "docker.io"}}
 )
 
@@ -37,6 +41,9 @@ func Missing(opts Options) []string {
 	needs := hostNeeds
 	if opts.Galera > 0 {
 		needs = append(needs[:len(needs):len(needs)], galeraNeeds...)
+	}
+	if opts.Ceph {
+		needs = append(needs[:len(needs):len(needs)], cephNeeds...)
 	}
 	if opts.Containers {
 		needs = append(needs[:len(needs):len(needs)], containerNeeds...)

@@ -30,6 +30,7 @@ type Options struct {
 	BulkMiB    int    // size of the schema bulk in MiB, for benches
 	SST        string // wsrep_sst_method; default rsync
 	Seed       int64  // of the rows; the same seed gives the same rows
+	Ceph       bool   // a Ceph cluster on the storage host, with what the services keep there
 	Bound      bool   // the lab ends with the process that brought it up, however that ends
 }
 
@@ -41,6 +42,7 @@ type Lab struct {
 	Shards     []Shard
 	KeyFile    string // private key of every host's user
 	KnownHosts string
+	Ceph       *Ceph          // nil without one
 	Kolla      kollatree.Tree // where the deployment's files are, and its passwords
 
 	rootPassword secret.Secret
@@ -109,6 +111,9 @@ func (l *Lab) steps(lock *os.File) []step {
 	}
 	for _, s := range l.Shards {
 		steps = append(steps, l.shardSteps(s)...)
+	}
+	if l.Ceph != nil {
+		steps = append(steps, l.cephSteps()...)
 	}
 	return append(steps, step{"lab.json", func(context.Context) error { return l.save() }})
 }

@@ -37,6 +37,9 @@ func plan(opts Options, base int) *Lab {
 	if opts.Galera > 0 {
 		l.addShards(first)
 	}
+	if opts.Ceph {
+		l.planCeph()
+	}
 	return l
 }
 

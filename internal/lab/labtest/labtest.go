@@ -68,6 +68,9 @@ func New(t testing.TB, opts ...func(*lab.Options)) *lab.Lab {
 // Hosts asks for hosts with sshd alone, which are up in well under a second.
 func Hosts(o *lab.Options) { o.Galera = 0 }
 
+// Ceph asks for a Ceph cluster.
+func Ceph(o *lab.Options) { o.Ceph = true }
+
 // Nodes asks for n Galera nodes.
 func Nodes(n int) func(*lab.Options) { return func(o *lab.Options) { o.Galera = n } }
 
