@@ -68,9 +68,7 @@ func TestMidCopy(t *testing.T) {
 			victim := run.Freeze(s.lab, c.component, c.after, c.victim)
 			t.Logf("struck %v after %d bytes", victim, victim.Written())
 			c.strike(t, s, run, victim)
-			if victim.Alive() {
-				victim.Signal(t, syscall.SIGCONT)
-			}
+			victim.Continue()
 			r := run.Wait()
 			if c.mend != nil {
 				c.mend(t, s, victim)

@@ -66,7 +66,7 @@ func TestVaultOutOfReach(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	lines := [][]string{{"points"}, {"verify"}, {"backup", "mariadb"}, {"restore", "files", "latest", "--to", t.TempDir() + "/files", "--yes"}}
+	lines := [][]string{{"points"}, {"verify"}, {"backup", "mariadb"}, {"restore", "files", "latest:kolla", "--to", t.TempDir() + "/files", "--yes"}}
 
 	write(t, s.site.Passphrase, "not the passphrase\n")
 	for _, line := range lines {
@@ -208,7 +208,7 @@ func TestDamagedDirectories(t *testing.T) {
 			}
 			said(t, s.Try("verify", "--full", "--all"), 7, "damaged")
 			if name == "gone" {
-				said(t, s.Try("restore", "files", "latest", "--to", t.TempDir()+"/files", "--yes"), 7, "read directory")
+				said(t, s.Try("restore", "files", "latest:kolla", "--to", t.TempDir()+"/files", "--yes"), 7, "read directory")
 			}
 			s.Run("verify", "--full", s.next().ID)
 		})

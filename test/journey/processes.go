@@ -140,6 +140,16 @@ func (p Process) Signal(t testing.TB, s syscall.Signal) {
 	}
 }
 
+// Continue lets a stopped process run on, if it is still there: one that was killed may be on its way out.
+func (p Process) Continue() {
+	handle, err := os.FindProcess(p.PID)
+	if err != nil || !p.Alive() {
+		return
+	}
+	defer handle.Release()
+	_ = handle.Signal(syscall.SIGCONT) // it may be gone by now
+}
+
 // Written is how many bytes the process has written so far, anywhere.
 func (p Process) Written() int64 {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/io", p.PID))
@@ -166,9 +176,7 @@ func (r *Run) Freeze(l *lab.Lab, component string, written int64, fits func(Proc
 		if p.Written() >= written {
 			slice.Stop()
 			r.t.Cleanup(func() {
-				if p.Alive() {
-					p.Signal(r.t, syscall.SIGCONT)
-				}
+				p.Continue()
 			})
 			return p
 		}
