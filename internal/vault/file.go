@@ -1,7 +1,6 @@
 package vault
 
 import (
-	"errors"
 	"io/fs"
 
 	"github.com/kopia/kopia/repo/compression"
@@ -18,20 +17,17 @@ const (
 
 // file cuts what is written to it into pieces and hands them to the session's writers.
 type file struct {
-	t    *Tree
-	path string // full; "" once removed or replaced. Guarded by the session's lock
-	meta stream.Meta
-	body *body
-	cut  *cutter // nil cuts every pagePiece bytes
-	buf  []byte  // the piece being filled
-	done bool
+	writing
+	cut *cutter // nil cuts every pagePiece bytes
+	buf []byte  // the piece being filled
 }
 
 func newFile(t *Tree, full string, m stream.Meta, h stream.Hint) *file {
-	if h == stream.Pages {
-		return &file{t: t, path: full, meta: m, body: newBody(t)}
+	f := &file{writing: writing{t: t, path: full, meta: m, body: newBody(t)}}
+	if h != stream.Pages {
+		f.cut = &cutter{}
 	}
-	return &file{t: t, path: full, meta: m, body: newBody(t), cut: &cutter{}}
+	return f
 }
 
 // Write takes p, in whole or with an error, and waits while the writers are behind.
@@ -163,40 +159,5 @@ func (f *file) Close() error {
 			return err
 		}
 	}
-	f.end()
-	f.body.close()
-	s := f.t.s
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.open, f)
-	if f.path == "" {
-		return nil
-	}
-	if err := s.place(f.path, &node{meta: f.meta, body: f.body}); err != nil {
-		return &fs.PathError{Op: "close", Path: f.path, Err: err}
-	}
-	f.t.files.Add(1)
-	f.t.bytes.Add(f.body.length())
-	return nil
+	return f.keep()
 }
-
-// Abort gives the file up; what stood at its path before stays.
-func (f *file) Abort() {
-	if f.done {
-		return
-	}
-	f.end()
-	f.body.fail(errAborted)
-	f.body.close()
-	f.t.s.mu.Lock()
-	defer f.t.s.mu.Unlock()
-	delete(f.t.s.open, f)
-}
-
-func (f *file) end() {
-	f.done = true
-	f.t.s.buffers.put(f.buf)
-	f.buf = nil
-}
-
-var errAborted = errors.New("file was given up")

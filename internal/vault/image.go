@@ -40,11 +40,7 @@ type ImageOptions struct {
 // written, in ascending order. Only pieces that an extent touches are written; of those that it covers in part, the rest
 // is read from the parent. It implements stream.Image.
 type Image struct {
-	t    *Tree
-	path string
-	meta stream.Meta
-	body *body
-	done bool
+	writing
 
 	end  int64  // of the extents so far
 	left int64  // bytes of the present extent that are still to be written
@@ -67,10 +63,12 @@ func (t *Tree) Image(p string, m stream.Meta, o ImageOptions) (*Image, error) {
 	if o.Size < 0 || o.Block < 1 || o.Block > mostBlock {
 		return nil, &fs.PathError{Op: "create", Path: p, Err: fmt.Errorf("image of %d bytes in pieces of %d", o.Size, o.Block)}
 	}
-	i := &Image{t: t, path: full, meta: m, body: newBody(t), hand: -1}
+	i := &Image{writing: writing{t: t, path: full, meta: m, body: newBody(t)}, hand: -1}
+	if err := t.track(&i.writing); err != nil {
+		return nil, err
+	}
 	if err := i.inherit(o); err != nil {
-		i.body.fail(err)
-		i.body.close()
+		i.Abort()
 		return nil, fmt.Errorf("begin image %s: %w", p, err)
 	}
 	return i, nil
@@ -275,6 +273,9 @@ func (i *Image) Close() error {
 		i.hand, i.buf = len(i.body.entries)-1, i.tail
 		err = i.flush()
 	}
+	if i.body.length() == 0 && err == nil { // every file has a piece, if an empty one
+		err = i.t.s.send(i.body, nil, smallCompressor)
+	}
 	if i.left > 0 {
 		err = errors.Join(err, fmt.Errorf("%d bytes of the last extent are missing", i.left))
 	}
@@ -282,25 +283,5 @@ func (i *Image) Close() error {
 		i.Abort()
 		return err
 	}
-	i.done = true
-	i.body.close()
-	s := i.t.s
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.place(i.path, &node{meta: i.meta, body: i.body}); err != nil {
-		return &fs.PathError{Op: "close", Path: i.path, Err: err}
-	}
-	i.t.files.Add(1)
-	i.t.bytes.Add(i.body.length())
-	return nil
-}
-
-// Abort gives the image up.
-func (i *Image) Abort() {
-	if i.done {
-		return
-	}
-	i.done = true
-	i.body.fail(errAborted)
-	i.body.close()
+	return i.keep()
 }

@@ -3,11 +3,13 @@ package vault
 import (
 	"bytes"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"io/fs"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -242,4 +244,22 @@ func TestImageRefuses(t *testing.T) {
 // goodPoint is a point with one good component.
 func goodPoint(id, source, path string) point.Point {
 	return point.Point{ID: id, Cloud: testCloud, Started: testTime, State: point.Complete, Components: []point.Component{good(source, path)}}
+}
+
+// TestOpenImage: a component with an image that was never closed is not whole, and a session that ends gives it up.
+func TestOpenImage(t *testing.T) {
+	v := newVault(t)
+	s := begin(t, v, "p", "rbd")
+	i, err := s.Tree("rbd").Image("volumes/v.raw", stream.Meta{}, ImageOptions{Size: testBlock, Block: testBlock})
+	check(t, err)
+	if _, err := s.Finish("rbd"); err == nil || !strings.Contains(err.Error(), "rbd/volumes/v.raw is still open") {
+		t.Errorf("finish: %v", err)
+	}
+	s.Abandon(t.Context())
+	if err := i.Next(0, 1); !errors.Is(err, fs.ErrClosed) {
+		t.Errorf("an extent after the end: %v", err)
+	}
+	if err := i.Close(); err != nil {
+		t.Errorf("close after the end: %v", err)
+	}
 }

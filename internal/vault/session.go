@@ -36,7 +36,7 @@ type Session struct {
 
 	mu    sync.Mutex // guards the names
 	root  *node
-	open  map[*file]bool
+	open  map[*writing]bool
 	trees map[string]*Tree
 
 	pieces   chan piece
@@ -73,7 +73,7 @@ func (v *Vault) Begin(ctx context.Context, pointID, source string) (*Session, er
 	}
 	s := &Session{
 		v: v, ctx: ctx, cancel: cancel, w: w, rec: rec, point: pointID, source: source, began: now(),
-		open: map[*file]bool{}, trees: map[string]*Tree{},
+		open: map[*writing]bool{}, trees: map[string]*Tree{},
 		pieces: make(chan piece), budget: semaphore.NewWeighted(inFlight),
 		zeroes: map[int]object.ID{}, fresh: newContentSet(), doubted: doubted, mended: newContentSet(),
 		packs: &packs{store: v.store, known: map[blob.ID]int64{}},
@@ -196,8 +196,8 @@ func (s *Session) end() bool {
 	if ended {
 		return false
 	}
-	for _, f := range open {
-		f.Abort()
+	for _, w := range open {
+		w.Abort()
 	}
 	close(s.pieces)
 	s.workers.Wait()

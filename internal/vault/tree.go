@@ -93,12 +93,9 @@ func (t *Tree) Create(p string, m stream.Meta, h stream.Hint) (stream.File, erro
 		return nil, err
 	}
 	f := newFile(t, full, m, h)
-	t.s.mu.Lock()
-	defer t.s.mu.Unlock()
-	if n, err := t.s.find(full); err == nil && n.isDir() {
-		return nil, &fs.PathError{Op: "create", Path: p, Err: errors.New("is a directory")}
+	if err := t.track(&f.writing); err != nil {
+		return nil, err
 	}
-	t.s.open[f] = true
 	return f, nil
 }
 
@@ -213,8 +210,8 @@ func (s *Session) rename(from, to string) error {
 		s.unlink(from)
 		parent.children[path.Base(to)] = n
 	}
-	for _, f := range opened {
-		f.path = to + strings.TrimPrefix(f.path, from)
+	for _, w := range opened {
+		w.path = to + strings.TrimPrefix(w.path, from)
 	}
 	return nil
 }
@@ -238,12 +235,12 @@ func (s *Session) unlink(full string) {
 	}
 }
 
-// opened returns the open files at or below a full path.
-func (s *Session) opened(full string) []*file {
-	var found []*file
-	for f := range s.open {
-		if f.path == full || within(f.path, full) {
-			found = append(found, f)
+// opened returns the open files and images at or below a full path.
+func (s *Session) opened(full string) []*writing {
+	var found []*writing
+	for w := range s.open {
+		if w.path == full || within(w.path, full) {
+			found = append(found, w)
 		}
 	}
 	return found
@@ -252,8 +249,8 @@ func (s *Session) opened(full string) []*file {
 // detach makes open files at or below a full path nameless, so that closing them leaves nothing.
 func (s *Session) detach(full string) bool {
 	found := s.opened(full)
-	for _, f := range found {
-		f.path = ""
+	for _, w := range found {
+		w.path = ""
 	}
 	return len(found) > 0
 }
