@@ -8,11 +8,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
 
 	"holdfast/internal/backup"
-	"holdfast/internal/config"
 	"holdfast/internal/point"
 	"holdfast/internal/problem"
 	"holdfast/internal/report"
@@ -54,13 +54,23 @@ func (a *app) backup(ctx context.Context, names []string, o backupOptions) error
 	if o.parallel < 1 {
 		return problem.New(problem.Usage, "the default is 4", "--parallel must be at least 1")
 	}
-	return a.withVault(ctx, func(cfg *config.Config, v *vault.Vault) error {
-		chosen, err := chosenSources(names, configured(cfg))
-		if err != nil {
-			return err
-		}
+	cfg, err := a.config()
+	if err != nil {
+		return err
+	}
+	chosen, err := chosenSources(names, configured(cfg))
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	// The inventory is read while the vault is opened: both take their time, and neither needs the other.
+	described := sync.OnceValues(func() (*cloud, error) { return a.loadCloud(ctx, cfg) })
+	go described()
+	return a.inVault(ctx, cfg, func(v *vault.Vault) error {
+		s := setup{cfg, v, described, chosen}
 		if o.dryRun {
-			return a.planOnly(ctx, cfg, v, chosen, o.only)
+			return a.planOnly(ctx, s, o.only)
 		}
 		// Before anything that takes time or asks for a password: a run on its way is known at once.
 		unlock, err := backup.Lock(v, chosen...)
@@ -68,28 +78,28 @@ func (a *app) backup(ctx context.Context, names []string, o backupOptions) error
 			return err
 		}
 		defer unlock()
-		return a.takePoint(ctx, cfg, v, chosen, o)
+		return a.takePoint(ctx, s, o)
 	})
 }
 
 // takePoint runs a backup of sources whose locks are held.
-func (a *app) takePoint(ctx context.Context, cfg *config.Config, v *vault.Vault, chosen []string, o backupOptions) error {
-	sources, err := a.sources(ctx, cfg, v, chosen)
+func (a *app) takePoint(ctx context.Context, s setup, o backupOptions) error {
+	sources, err := a.sources(ctx, s)
 	if err != nil {
 		return err
 	}
 	display := a.progress()
 	defer display.Close()
 	engine := backup.Engine{
-		Cloud: cfg.Cloud, Version: VersionText(), Vault: v, Sources: sources, Locked: true, Parallel: o.parallel, Only: o.only,
-		Journal: backup.Journal{Dir: filepath.Join(cfg.State, "runs")}, Listen: display.Listen, Now: a.env.Now,
+		Cloud: s.cfg.Cloud, Version: VersionText(), Vault: s.v, Sources: sources, Locked: true, Parallel: o.parallel, Only: o.only,
+		Journal: backup.Journal{Dir: filepath.Join(s.cfg.State, "runs")}, Listen: display.Listen, Now: a.env.Now,
 	}
 	p, err := engine.Run(ctx)
 	display.Close()
 	if err != nil {
 		return err
 	}
-	p.Tiers = tiers(v, p, nil)
+	p.Tiers = tiers(s.v, p, nil)
 	return errors.Join(a.tellPoint(p), verdict(p))
 }
 
@@ -123,8 +133,8 @@ func verdict(p point.Point) error {
 }
 
 // planOnly tells the plans of the chosen sources.
-func (a *app) planOnly(ctx context.Context, cfg *config.Config, v *vault.Vault, chosen []string, only string) error {
-	sources, err := a.sources(ctx, cfg, v, chosen)
+func (a *app) planOnly(ctx context.Context, s setup, only string) error {
+	sources, err := a.sources(ctx, s)
 	if err != nil {
 		return err
 	}

@@ -67,15 +67,23 @@ func configured(cfg *config.Config) []string {
 	return append(names, kolla.SourceName)
 }
 
-// sources sets the chosen sources up as the cloud is described today. V tells what earlier points hold.
-func (a *app) sources(ctx context.Context, cfg *config.Config, v *vault.Vault, chosen []string) ([]source.Source, error) {
-	c, err := a.loadCloud(ctx, cfg)
+// setup is what sources are set up from.
+type setup struct {
+	cfg       *config.Config
+	v         *vault.Vault           // tells what earlier points hold
+	described func() (*cloud, error) // the cloud as it is described today
+	chosen    []string
+}
+
+// sources sets the chosen sources up.
+func (a *app) sources(ctx context.Context, from setup) ([]source.Source, error) {
+	c, err := from.described()
 	if err != nil {
 		return nil, err
 	}
 	var out []source.Source
-	for _, name := range chosen {
-		s, err := a.source(ctx, c, v, name)
+	for _, name := range from.chosen {
+		s, err := a.source(ctx, c, from.v, name)
 		if err != nil {
 			s = unavailable{name, problem.Wrap(err, "set up source", name)}
 		}

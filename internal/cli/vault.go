@@ -26,13 +26,18 @@ func (a *app) withVault(ctx context.Context, do func(*config.Config, *vault.Vaul
 	if err != nil {
 		return err
 	}
+	return a.inVault(ctx, cfg, func(v *vault.Vault) error { return do(cfg, v) })
+}
+
+// inVault is withVault for a configuration that was read before.
+func (a *app) inVault(ctx context.Context, cfg *config.Config, do func(*vault.Vault) error) error {
 	v, err := a.openVault(ctx, cfg, cfg.Tiers[0])
 	if err != nil {
 		return err
 	}
 	defer v.Close(context.WithoutCancel(ctx))
 	a.tellOtherClouds(ctx, cfg, v)
-	return do(cfg, v)
+	return do(v)
 }
 
 // withPoint runs do on the point that an operator names.
