@@ -38,7 +38,7 @@ var noSync = []string{"--innodb-flush-method=nosync", "--debug-no-sync"}
 
 // install makes an empty datadir whose root has no password yet.
 func (l *Lab) install(ctx context.Context, n Node) error {
-	_, err := l.Run(ctx, n.Host, "mariadb-install-db", "--no-defaults", "--datadir=/var/lib/mysql/data", "--user=mysql",
+	_, err := l.Run(ctx, n.Host, "mariadb-install-db", "--no-defaults", "--datadir=/var/lib/mysql/data", "--tmpdir=/run/mysqld/tmp", "--user=mysql",
 		"--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve", noSync[0], noSync[1])
 	return err
 }

@@ -160,8 +160,9 @@ func private(t testing.TB, datadir string) func(sql string) string {
 // fresh starts an empty server of its own and returns what asks it and what loads SQL into it.
 func fresh(t testing.TB) (ask func(string) string, load func(io.Reader)) {
 	t.Helper()
-	datadir := filepath.Join(t.TempDir(), "data")
-	tool(t, "mariadb-install-db", "--no-defaults", "--user=root", "--datadir="+datadir, "--skip-test-db")
+	dir := t.TempDir()
+	datadir := filepath.Join(dir, "data")
+	tool(t, "mariadb-install-db", "--no-defaults", "--user=root", "--datadir="+datadir, "--tmpdir="+dir, "--skip-test-db")
 	return serve(t, datadir)
 }
 
@@ -190,7 +191,7 @@ func serve(t testing.TB, datadir string, options ...string) (func(string) string
 	t.Cleanup(func() { os.RemoveAll(run) })
 	socket := filepath.Join(run, "s")
 	cmd := exec.Command("mariadbd", append([]string{
-		"--no-defaults", "--user=root", "--datadir=" + datadir, "--socket=" + socket, "--skip-networking",
+		"--no-defaults", "--user=root", "--datadir=" + datadir, "--tmpdir=" + run, "--socket=" + socket, "--skip-networking",
 		"--pid-file=" + filepath.Join(run, "pid"), "--plugin-dir=/usr/lib/mysql/plugin", "--innodb-buffer-pool-size=64M",
 		"--innodb-flush-log-at-trx-commit=0",
 	}, options...)...)

@@ -24,8 +24,9 @@ type Server struct {
 // Start initialises and starts a server with the given extra options, and stops it when the test ends.
 func Start(t testing.TB, options ...string) *Server {
 	t.Helper()
-	data := filepath.Join(tempDir(t), "data")
-	run(t, "mariadb-install-db", "--no-defaults", "--datadir="+data, "--user="+account(t), "--auth-root-authentication-method=normal", "--skip-test-db", "--innodb-use-native-aio=0")
+	dir := tempDir(t)
+	data := filepath.Join(dir, "data")
+	run(t, "mariadb-install-db", "--no-defaults", "--datadir="+data, tmpdir(dir), "--user="+account(t), "--auth-root-authentication-method=normal", "--skip-test-db", "--innodb-use-native-aio=0")
 	return StartOn(t, data, options...)
 }
 
@@ -39,7 +40,7 @@ func StartOn(t testing.TB, data string, options ...string) *Server {
 		run(t, "chown", "-R", account(t), data)
 		openParents(t, data)
 	}
-	args := append([]string{"--no-defaults", "--datadir=" + data, "--user=" + account(t), "--socket=" + s.Socket, "--pid-file=" + filepath.Join(dir, "pid"),
+	args := append([]string{"--no-defaults", "--datadir=" + data, tmpdir(dir), "--user=" + account(t), "--socket=" + s.Socket, "--pid-file=" + filepath.Join(dir, "pid"),
 		"--skip-networking", "--server-id=1", "--log-bin=mysql-bin", "--log-error=" + filepath.Join(dir, "error.log"), "--character-set-server=utf8mb4",
 		"--innodb-buffer-pool-size=64M", "--innodb-log-file-size=32M", "--innodb-flush-log-at-trx-commit=0", "--loose-innodb-use-native-aio=0"}, options...)
 	cmd := exec.Command("mariadbd", args...)
@@ -53,6 +54,10 @@ func StartOn(t testing.TB, data string, options ...string) *Server {
 	s.await(t, exited)
 	return s
 }
+
+// tmpdir makes a server keep its temporary files to itself: one that starts removes what others left, or still use, in a
+// directory that they share.
+func tmpdir(dir string) string { return "--tmpdir=" + dir }
 
 // tempDir is one that the server's account owns and that a short socket path fits in.
 func tempDir(t testing.TB) string {
