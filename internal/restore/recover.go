@@ -88,18 +88,15 @@ func (k *Cluster) replace(ctx context.Context) error {
 	return k.r.step("check the cluster", func() error { return k.check(ctx) })
 }
 
-// stopAll stops the first node last, so that it is the one that may bootstrap should the restore be taken back.
+// stopAll stops the first node last, so that it is the one that may bootstrap should the restore be taken back, and one
+// at a time: when two of three leave at once, the third loses its quorum, and Galera forgets that it was the last.
 func (k *Cluster) stopAll(ctx context.Context) error {
-	err := k.each(func(i int) error {
-		if i == 0 {
-			return nil
+	for i := len(k.o.Nodes) - 1; i >= 0; i-- {
+		if err := k.stop(ctx, k.o.Nodes[i]); err != nil {
+			return err
 		}
-		return k.stop(ctx, k.o.Nodes[i])
-	})
-	if err != nil {
-		return err
 	}
-	return k.stop(ctx, k.o.Nodes[0])
+	return nil
 }
 
 func (k *Cluster) stop(ctx context.Context, n ClusterNode) error {
