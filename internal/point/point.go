@@ -78,7 +78,7 @@ type Component struct {
 	Path      string         `json:"path"`
 	Started   time.Time      `json:"started"`
 	At        *time.Time     `json:"consistent_at,omitempty"` // the moment it is a copy of, where there is one
-	Parent    string         `json:"parent,omitempty"`        // the point whose copy was taken over unchanged
+	Parent    string         `json:"parent,omitempty"`        // the point whose copy was taken over unchanged, or built on
 	BytesRead int64          `json:"bytes_read"`
 	BytesNew  int64          `json:"bytes_new"`
 	Seconds   float64        `json:"seconds"`

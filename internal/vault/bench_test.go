@@ -112,3 +112,32 @@ func cpuSeconds() float64 {
 	}
 	return float64(ru.Utime.Nano()+ru.Stime.Nano()) / 1e9
 }
+
+// BenchmarkSparseImage writes and seals an image of 100 GiB that holds little.
+func BenchmarkSparseImage(b *testing.B) {
+	v := newVault(b)
+	for b.Loop() {
+		s, err := v.Begin(b.Context(), "p", "rbd")
+		if err != nil {
+			b.Fatal(err)
+		}
+		i, err := s.Image("rbd/volumes/v.raw", meta(0o600), ImageOptions{Size: 100 << 30})
+		if err != nil {
+			b.Fatal(err)
+		}
+		for n := range int64(10) {
+			if err := i.Next(n<<30, 4096); err != nil {
+				b.Fatal(err)
+			}
+			if _, err := i.Write(make([]byte, 4096)); err != nil {
+				b.Fatal(err)
+			}
+		}
+		if err := i.Close(); err != nil {
+			b.Fatal(err)
+		}
+		if _, err := s.Seal(b.Context(), "manifest", nil); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -31,6 +31,9 @@ type ImageOptions struct {
 	Size int64 // in bytes
 	// Block is the size of pieces where the parent has none; 0 means BlockSize(Size).
 	Block int64
+	// The first Head bytes are cut into pieces of HeadBlock instead, where the parent has none: as those of an image
+	// that this one is a clone of, so that what both hold is stored once.
+	Head, HeadBlock int64
 	// Parent is the image as an earlier point holds it, which stays wherever nothing else is written; the zero Entry
 	// means that all is zeros.
 	Parent Entry
@@ -51,19 +54,13 @@ type Image struct {
 
 var _ stream.Image = (*Image)(nil)
 
-// Image starts a block image at p.
-func (t *Tree) Image(p string, m stream.Meta, o ImageOptions) (*Image, error) {
-	full, err := t.full("create", p)
-	if err != nil {
-		return nil, err
+// Image starts a block image at p, which is a component of its own: Finish and Drop take the same path.
+func (s *Session) Image(p string, m stream.Meta, o ImageOptions) (*Image, error) {
+	t := s.Tree(p)
+	if err := o.complete(); err != nil {
+		return nil, &fs.PathError{Op: "create", Path: p, Err: err}
 	}
-	if o.Block == 0 {
-		o.Block = BlockSize(o.Size)
-	}
-	if o.Size < 0 || o.Block < 1 || o.Block > mostBlock {
-		return nil, &fs.PathError{Op: "create", Path: p, Err: fmt.Errorf("image of %d bytes in pieces of %d", o.Size, o.Block)}
-	}
-	i := &Image{writing: writing{t: t, path: full, meta: m, body: newBody(t)}, hand: -1}
+	i := &Image{writing: writing{t: t, path: t.base, meta: m, body: newBody(t)}, hand: -1}
 	if err := t.track(&i.writing); err != nil {
 		return nil, err
 	}
@@ -72,6 +69,28 @@ func (t *Tree) Image(p string, m stream.Meta, o ImageOptions) (*Image, error) {
 		return nil, fmt.Errorf("begin image %s: %w", p, err)
 	}
 	return i, nil
+}
+
+// complete fills in what was left open.
+func (o *ImageOptions) complete() error {
+	if o.Block == 0 {
+		o.Block = BlockSize(o.Size)
+	}
+	if o.HeadBlock == 0 {
+		o.Head = 0
+	}
+	if o.Size < 0 || o.Block < 1 || max(o.Block, o.HeadBlock) > mostBlock || o.Head < 0 || o.HeadBlock < 0 {
+		return fmt.Errorf("image of %d bytes in pieces of %d, the first %d of them in pieces of %d", o.Size, o.Block, o.Head, o.HeadBlock)
+	}
+	return nil
+}
+
+// next is how long the piece at an offset is where the parent has none.
+func (o *ImageOptions) next(at int64) int64 {
+	if at < o.Head {
+		return min(o.HeadBlock, o.Head-at, o.Size-at)
+	}
+	return min(o.Block, o.Size-at)
 }
 
 // inherit lays the parent's pieces out, cut to the image's size, and zeros for what is missing.
@@ -92,7 +111,7 @@ func (i *Image) inherit(o ImageOptions) error {
 		return i.shorten(over)
 	}
 	for i.body.length() < o.Size {
-		length := min(o.Block, o.Size-i.body.length())
+		length := o.next(i.body.length())
 		id, err := i.t.s.zero(int(length))
 		if err != nil {
 			return err

@@ -68,7 +68,7 @@ func apply(model []byte, size int64, edits []edit) []byte {
 }
 
 func writeImage(s *Session, size int64, parent Entry, edits []edit) error {
-	i, err := s.Tree("rbd").Image("volumes/v.raw", stream.Meta{Mode: 0o600}, ImageOptions{Size: size, Block: testBlock, Parent: parent})
+	i, err := s.Image("rbd/volumes/v.raw", stream.Meta{Mode: 0o600}, ImageOptions{Size: size, Block: testBlock, Parent: parent})
 	if err != nil {
 		return err
 	}
@@ -228,7 +228,7 @@ func TestImageRefuses(t *testing.T) {
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			i, err := s.Tree("rbd").Image("x", stream.Meta{}, ImageOptions{Size: testBlock, Block: testBlock})
+			i, err := s.Image("rbd/x", stream.Meta{}, ImageOptions{Size: testBlock, Block: testBlock})
 			check(t, err)
 			defer i.Abort()
 			if err := c.do(i); err == nil {
@@ -236,7 +236,7 @@ func TestImageRefuses(t *testing.T) {
 			}
 		})
 	}
-	if _, err := s.Tree("rbd").Image("x", stream.Meta{}, ImageOptions{Size: 1, Block: mostBlock + 1}); err == nil {
+	if _, err := s.Image("rbd/x", stream.Meta{}, ImageOptions{Size: 1, Block: mostBlock + 1}); err == nil {
 		t.Error("a piece that is too large was not refused")
 	}
 }
@@ -250,7 +250,7 @@ func goodPoint(id, source, path string) point.Point {
 func TestOpenImage(t *testing.T) {
 	v := newVault(t)
 	s := begin(t, v, "p", "rbd")
-	i, err := s.Tree("rbd").Image("volumes/v.raw", stream.Meta{}, ImageOptions{Size: testBlock, Block: testBlock})
+	i, err := s.Image("rbd/volumes/v.raw", stream.Meta{}, ImageOptions{Size: testBlock, Block: testBlock})
 	check(t, err)
 	if _, err := s.Finish("rbd"); err == nil || !strings.Contains(err.Error(), "rbd/volumes/v.raw is still open") {
 		t.Errorf("finish: %v", err)

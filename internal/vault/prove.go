@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"sync"
 
@@ -41,7 +42,16 @@ func (c contents) entries(ctx context.Context, id object.ID, size int64) ([]obje
 	if !ok {
 		return []object.IndirectObjectEntry{{Length: size, Object: id}}, nil
 	}
-	entries, err := object.LoadIndexObject(ctx, c, index)
+	rd, err := object.Open(ctx, c, index)
+	if err != nil {
+		return nil, fmt.Errorf("read index of object %v: %w", id, err)
+	}
+	defer rd.Close()
+	data, err := io.ReadAll(rd)
+	if err != nil {
+		return nil, fmt.Errorf("read index of object %v: %w", id, err)
+	}
+	entries, err := parseIndex(data)
 	if err != nil {
 		return nil, fmt.Errorf("read index of object %v: %w", id, err)
 	}

@@ -248,18 +248,28 @@ type fetcher struct {
 
 // fetch starts to read ahead from off.
 func (f *File) fetch(off int64) *fetcher {
-	ctx, cancel := context.WithCancel(f.ctx)
 	first := f.at(off)
-	largest := int64(1)
-	for _, e := range f.entries {
-		largest = max(largest, e.Length)
+	places := make([]int, len(f.entries)-first)
+	for n := range places {
+		places[n] = first + n
 	}
-	fe := &fetcher{cancel: cancel, left: len(f.entries) - first, queue: make(chan *fetched, min(int64(len(f.entries)-first), max(2, readAhead/largest)))}
-	if first < len(f.entries) {
+	fe := f.fetchAll(places)
+	if len(places) > 0 {
 		fe.skip = off - f.entries[first].Start
 	}
+	return fe
+}
+
+// fetchAll starts to read the pieces at the given places, in that order.
+func (f *File) fetchAll(places []int) *fetcher {
+	ctx, cancel := context.WithCancel(f.ctx)
+	largest := int64(1)
+	for _, at := range places {
+		largest = max(largest, f.entries[at].Length)
+	}
+	fe := &fetcher{cancel: cancel, left: len(places), queue: make(chan *fetched, min(int64(len(places)), max(2, readAhead/largest)))}
 	work := make(chan *fetched)
-	for range min(readers, len(f.entries)-first) {
+	for range min(readers, len(places)) {
 		go func() {
 			for p := range work {
 				p.data, p.err = f.v.read(ctx, f.entries[p.at])
@@ -267,7 +277,7 @@ func (f *File) fetch(off int64) *fetcher {
 			}
 		}()
 	}
-	go f.feed(ctx, fe.queue, work, first)
+	go f.feed(ctx, fe.queue, work, places)
 	return fe
 }
 
@@ -275,11 +285,11 @@ func (f *File) fetch(off int64) *fetcher {
 const readers = 8
 
 // feed hands out the pieces; the queue's capacity bounds how far ahead.
-func (f *File) feed(ctx context.Context, queue, work chan *fetched, first int) {
+func (f *File) feed(ctx context.Context, queue, work chan *fetched, places []int) {
 	defer close(queue)
 	defer close(work)
-	for i := first; i < len(f.entries); i++ {
-		p := &fetched{at: i, ready: make(chan struct{})}
+	for _, at := range places {
+		p := &fetched{at: at, ready: make(chan struct{})}
 		select {
 		case queue <- p:
 		case <-ctx.Done():

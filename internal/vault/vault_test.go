@@ -22,7 +22,7 @@ const testCloud = "cloud1"
 var testPass = secret.New("correct horse battery staple")
 
 // newVault makes an empty vault and opens it.
-func newVault(t *testing.T) *Vault {
+func newVault(t testing.TB) *Vault {
 	t.Helper()
 	loc := Location{Tier: "local", URL: filepath.Join(t.TempDir(), "vault")}
 	if err := Create(t.Context(), loc, testPass, CreateOptions{Cloud: testCloud}); err != nil {
@@ -31,7 +31,7 @@ func newVault(t *testing.T) *Vault {
 	return openVault(t, loc)
 }
 
-func openVault(t *testing.T, loc Location) *Vault {
+func openVault(t testing.TB, loc Location) *Vault {
 	t.Helper()
 	v, err := Open(t.Context(), loc, testPass, OpenOptions{Cloud: testCloud, State: t.TempDir()})
 	if err != nil {

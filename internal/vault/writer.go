@@ -2,7 +2,6 @@ package vault
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"runtime"
@@ -150,11 +149,7 @@ func (s *Session) compose(t *Tree, entries []object.IndirectObjectEntry) (object
 	if len(entries) == 1 {
 		return entries[0].Object, nil
 	}
-	data, err := json.Marshal(indirect{"kopia:indirect", entries})
-	if err != nil {
-		return object.EmptyID, s.fail(err)
-	}
-	id, err := s.writeObject(t, data, object.WriterOptions{
+	id, err := s.writeObject(t, appendIndex(nil, entries), object.WriterOptions{
 		Prefix: "x", Splitter: indexSplitter, Compressor: smallCompressor, MetadataCompressor: smallCompressor,
 	})
 	if err != nil {

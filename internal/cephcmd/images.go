@@ -1,0 +1,179 @@
+package cephcmd
+
+import (
+	"context"
+	"slices"
+)
+
+// Map is what identifies a cluster and its pools.
+type Map struct {
+	FSID  string `json:"fsid"`
+	Pools []Pool `json:"pools"`
+}
+
+// Pool is a pool as the OSD map has it.
+type Pool struct {
+	ID   int64  `json:"pool"`
+	Name string `json:"pool_name"`
+}
+
+// Pool finds a pool by name.
+func (m Map) Pool(name string) (Pool, bool) {
+	i := slices.IndexFunc(m.Pools, func(p Pool) bool { return p.Name == name })
+	if i < 0 {
+		return Pool{}, false
+	}
+	return m.Pools[i], true
+}
+
+// Map reads the cluster's identity and its pools.
+func (c Cluster) Map(ctx context.Context) (m Map, err error) {
+	err = c.JSON(ctx, &m, "ceph", "osd", "dump")
+	return m, err
+}
+
+// Spec names an image, or a snapshot of one.
+type Spec struct {
+	Pool, Image string
+	Snapshot    string // "" for the image's head
+}
+
+// String is the name as rbd takes it.
+func (s Spec) String() string {
+	if s.Snapshot != "" {
+		return s.Pool + "/" + s.Image + "@" + s.Snapshot
+	}
+	return s.Pool + "/" + s.Image
+}
+
+// At is a snapshot of the same image.
+func (s Spec) At(snapshot string) Spec {
+	s.Snapshot = snapshot
+	return s
+}
+
+// Image is a block image with its snapshots, as a pool's listing has it.
+type Image struct {
+	Name      string
+	ID        string
+	Size      int64 // in bytes
+	Parent    *Parent
+	Locked    bool // a client holds its lock: it is in use, or somebody looks
+	Snapshots []Snapshot
+}
+
+// Parent is what an image is a clone of.
+type Parent struct {
+	Pool      string `json:"pool"`
+	Namespace string `json:"pool_namespace,omitempty"`
+	Image     string `json:"image"`
+	ID        string `json:"id,omitempty"`
+	Snapshot  string `json:"snapshot"`
+	Overlap   int64  `json:"overlap,omitempty"` // bytes that are the parent's where nothing was written
+}
+
+// Snapshot is a moment of an image. IDs are never used again in a pool.
+type Snapshot struct {
+	ID        int64
+	Name      string
+	Size      int64 // of the image at that moment
+	Protected bool
+}
+
+// Snapshot finds a snapshot by name.
+func (i Image) Snapshot(name string) (Snapshot, bool) {
+	n := slices.IndexFunc(i.Snapshots, func(s Snapshot) bool { return s.Name == name })
+	if n < 0 {
+		return Snapshot{}, false
+	}
+	return i.Snapshots[n], true
+}
+
+// listed is a line of rbd ls -l: an image, or a snapshot after its image.
+type listed struct {
+	Image      string  `json:"image"`
+	ID         string  `json:"id"`
+	Snapshot   string  `json:"snapshot"`
+	SnapshotID int64   `json:"snapshot_id"`
+	Size       int64   `json:"size"`
+	Parent     *Parent `json:"parent"`
+	Protected  string  `json:"protected"`
+	LockType   string  `json:"lock_type"`
+}
+
+// Images lists a pool's images with their snapshots, by name. Images in the trash are not among them.
+func (c Cluster) Images(ctx context.Context, pool string) ([]Image, error) {
+	var lines []listed
+	if err := c.JSON(ctx, &lines, "rbd", "ls", "--long", "--pool", pool); err != nil {
+		return nil, err
+	}
+	var images []Image
+	at := map[string]int{}
+	for _, l := range lines {
+		i, ok := at[l.Image]
+		if !ok {
+			i = len(images)
+			at[l.Image] = i
+			images = append(images, Image{Name: l.Image})
+		}
+		if l.Snapshot == "" {
+			images[i].ID, images[i].Size, images[i].Parent, images[i].Locked = l.ID, l.Size, l.Parent, l.LockType != ""
+			continue
+		}
+		images[i].Snapshots = append(images[i].Snapshots, Snapshot{l.SnapshotID, l.Snapshot, l.Size, l.Protected == "true"})
+	}
+	return images, nil
+}
+
+// Info is what an image says of itself.
+type Info struct {
+	Name     string   `json:"name"`
+	ID       string   `json:"id"`
+	Size     int64    `json:"size"`
+	Order    int      `json:"order"` // its objects have 1 << Order bytes
+	DataPool string   `json:"data_pool"`
+	Features []string `json:"features"`
+	Flags    []string `json:"flags"`
+	Parent   *Parent  `json:"parent"`
+	Created  string   `json:"create_timestamp"`
+	Stripes  int64    `json:"stripe_count"`
+	Stripe   int64    `json:"stripe_unit"`
+}
+
+// Info reads what an image says of itself.
+func (c Cluster) Info(ctx context.Context, s Spec) (i Info, err error) {
+	err = c.JSON(ctx, &i, "rbd", "info", s.String())
+	return i, err
+}
+
+// Has reports whether the image has a feature.
+func (i Info) Has(feature string) bool { return slices.Contains(i.Features, feature) }
+
+// Trashed is an image in a pool's trash, which has no name any more.
+type Trashed struct {
+	ID   string `json:"id"`
+	Name string `json:"name"` // that it had
+}
+
+// Trash lists a pool's trash.
+func (c Cluster) Trash(ctx context.Context, pool string) (images []Trashed, err error) {
+	err = c.JSON(ctx, &images, "rbd", "trash", "ls", "--all", "--pool", pool)
+	return images, err
+}
+
+// Watchers lists the addresses of the clients that have an image open.
+func (c Cluster) Watchers(ctx context.Context, s Spec) ([]string, error) {
+	var status struct {
+		Watchers []struct {
+			Address string `json:"address"`
+		} `json:"watchers"`
+	}
+	if err := c.JSON(ctx, &status, "rbd", "status", s.String()); err != nil {
+		return nil, err
+	}
+	var addresses []string
+	for _, w := range status.Watchers {
+		addresses = append(addresses, w.Address)
+	}
+	return addresses, nil
+}
