@@ -63,12 +63,20 @@ func (e *Engine) Run(ctx context.Context) (point.Point, error) {
 		return point.Point{}, err
 	}
 	defer r.abandon()
-	r.stream(ctx, jobs)
+	r.stream(ctx, r.hold(ctx, jobs))
 	p, err := r.seal(ctx)
+	r.release(ctx, sealedOnly(p, err))
 	if stopped := ctx.Err(); err != nil && stopped != nil {
 		return point.Point{}, interrupted(stopped, e.Cloud)
 	}
 	return p, err
+}
+
+func sealedOnly(p point.Point, err error) *point.Point {
+	if err != nil {
+		return nil
+	}
+	return &p
 }
 
 func interrupted(err error, cloud string) error {
@@ -107,7 +115,7 @@ func (e *Engine) sourceNames() []string {
 
 func (e *Engine) begin() *run {
 	now := e.Now()
-	r := &run{Engine: e, sessions: map[string]*vault.Session{}}
+	r := &run{Engine: e, sessions: map[string]*vault.Session{}, earlier: &earlier{vault: e.Vault}}
 	r.point = point.Point{
 		ID: point.NewID(now), Cloud: e.Cloud, Version: e.Version, Started: now.UTC(), Components: []point.Component{},
 	}
@@ -119,6 +127,8 @@ func (e *Engine) begin() *run {
 type run struct {
 	*Engine
 	sessions map[string]*vault.Session
+	earlier  *earlier
+	barriers []source.Barrier // that hold something
 
 	mu    sync.Mutex // guards point
 	point point.Point

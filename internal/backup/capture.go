@@ -1,6 +1,7 @@
 package backup
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"holdfast/internal/point"
 	"holdfast/internal/problem"
 	"holdfast/internal/source"
+	"holdfast/internal/stream"
 	"holdfast/internal/vault"
 )
 
@@ -32,8 +34,9 @@ func (r *run) capture(ctx context.Context, j job) {
 	var read atomic.Int64
 	stop := r.tellProgress(t, &read)
 	out, err := j.source.Capture(ctx, t, source.Sink{
-		Tree: session.Tree(t.Path),
-		Read: func(n int64) { read.Add(n) },
+		Tree:  session.Tree(t.Path),
+		Image: func(o source.ImageOptions) (stream.Image, error) { return r.image(ctx, t, o) },
+		Read:  func(n int64) { read.Add(n) },
 		Note: func(text string) {
 			r.emit(event.Event{Kind: event.Note, Source: t.Source, Component: t.Name, Text: text})
 		},
@@ -93,12 +96,15 @@ func adopt(c *point.Component, out source.Outcome) {
 // takeOver makes an unchanged component of an earlier point part of this one, without reading it.
 func (r *run) takeOver(ctx context.Context, t source.Task) {
 	c := component(t, r.Now())
-	c.Parent = t.Parent
 	earlier, err := r.adoptFrom(ctx, t)
 	if err != nil {
 		c.State, c.Reason = point.ComponentFailed, reason(err)
 	} else {
 		c.State, c.At = point.Good, earlier.At
+		if !t.At.IsZero() {
+			at := t.At.UTC()
+			c.At = &at
+		}
 		maps.Copy(c.Identity, earlier.Identity)
 		maps.Copy(c.Proof, earlier.Proof)
 	}
@@ -106,27 +112,24 @@ func (r *run) takeOver(ctx context.Context, t source.Task) {
 }
 
 func (r *run) adoptFrom(ctx context.Context, t source.Task) (point.Component, error) {
-	points, err := r.Vault.Points(ctx)
-	if err != nil {
-		return point.Component{}, err
-	}
-	p, err := point.Select(points, t.Parent)
-	if err != nil {
-		return point.Component{}, err
-	}
-	earlier, ok := p.Component(t.Source, t.Name)
-	if !ok || earlier.State != point.Good {
-		return earlier, fmt.Errorf("point %s holds no good %s to take over", p.ID, t.Name)
-	}
-	fsys, err := r.Vault.FS(ctx, p.ID, t.Source)
-	if err != nil {
-		return earlier, err
-	}
-	entry, err := fsys.Entry(earlier.Path)
+	earlier, entry, err := r.earlier.copy(ctx, t)
 	if err != nil {
 		return earlier, err
 	}
 	return earlier, r.sessions[t.Source].Adopt(t.Path, entry)
+}
+
+// image begins a component that is a block image.
+func (r *run) image(ctx context.Context, t source.Task, o source.ImageOptions) (stream.Image, error) {
+	options := vault.ImageOptions{Size: o.Size, Block: o.Block, Head: o.Head, HeadBlock: cmp.Or(o.HeadBlock, vault.BlockSize(o.HeadSize))}
+	if o.Parent {
+		_, entry, err := r.earlier.copy(ctx, t)
+		if err != nil {
+			return nil, err
+		}
+		options.Parent = entry
+	}
+	return r.sessions[t.Source].Image(t.Path, stream.Meta{Mode: 0o600, ModTime: r.Now()}, options)
 }
 
 // tellProgress emits progress events until the returned function is called, and none after it.
@@ -155,7 +158,7 @@ func (r *run) tellProgress(t source.Task, read *atomic.Int64) (stop func()) {
 func component(t source.Task, started time.Time) point.Component {
 	return point.Component{
 		Source: t.Source, Name: t.Name, Kind: t.Kind, Mode: t.Mode, Required: t.Required,
-		Reason: t.Reason, Host: t.Host, Path: t.Path, Started: started.UTC(),
+		Reason: t.Reason, Host: t.Host, Path: t.Path, Parent: t.Parent, Started: started.UTC(),
 		Identity: map[string]any{}, Proof: map[string]any{},
 	}
 }

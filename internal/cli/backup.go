@@ -17,6 +17,8 @@ import (
 	"holdfast/internal/problem"
 	"holdfast/internal/report"
 	"holdfast/internal/source"
+	"holdfast/internal/source/kolla"
+	"holdfast/internal/source/mariadb"
 	"holdfast/internal/vault"
 )
 
@@ -66,7 +68,9 @@ func (a *app) backup(ctx context.Context, names []string, o backupOptions) error
 	defer cancel()
 	// The inventory is read while the vault is opened: both take their time, and neither needs the other.
 	described := sync.OnceValues(func() (*cloud, error) { return a.loadCloud(ctx, cfg) })
-	go described()
+	if slices.Contains(chosen, kolla.SourceName) || slices.Contains(chosen, mariadb.SourceName) {
+		go described()
+	}
 	return a.inVault(ctx, cfg, func(v *vault.Vault) error {
 		s := setup{cfg, v, described, chosen}
 		if o.dryRun {

@@ -12,14 +12,16 @@ import (
 	"holdfast/internal/problem"
 	"holdfast/internal/secret"
 	"holdfast/internal/source"
+	"holdfast/internal/source/ceph"
 	"holdfast/internal/source/kolla"
 	"holdfast/internal/source/mariadb"
+	"holdfast/internal/source/rbd"
 	"holdfast/internal/vault"
 	"holdfast/internal/verify"
 )
 
 // sourceNames are the sources there are, in the order in which they are told.
-var sourceNames = []string{mariadb.SourceName, kolla.SourceName}
+var sourceNames = []string{mariadb.SourceName, kolla.SourceName, ceph.SourceName, rbd.SourceName}
 
 // cloud is the cloud as it is described today: where its hosts are and what opens them.
 type cloud struct {
@@ -64,7 +66,16 @@ func configured(cfg *config.Config) []string {
 	if cfg.MariaDB != nil {
 		names = append(names, mariadb.SourceName)
 	}
-	return append(names, kolla.SourceName)
+	if len(cfg.Kolla.Inventory) > 0 {
+		names = append(names, kolla.SourceName)
+	}
+	if len(cfg.Ceph) > 0 {
+		names = append(names, ceph.SourceName)
+	}
+	if cfg.RBD != nil {
+		names = append(names, rbd.SourceName)
+	}
+	return names
 }
 
 // setup is what sources are set up from.
@@ -77,13 +88,9 @@ type setup struct {
 
 // sources sets the chosen sources up.
 func (a *app) sources(ctx context.Context, from setup) ([]source.Source, error) {
-	c, err := from.described()
-	if err != nil {
-		return nil, err
-	}
 	var out []source.Source
 	for _, name := range from.chosen {
-		s, err := a.source(ctx, c, from.v, name)
+		s, err := a.source(ctx, from, name)
 		if err != nil {
 			s = unavailable{name, problem.Wrap(err, "set up source", name)}
 		}
@@ -107,10 +114,24 @@ func (u unavailable) Capture(context.Context, source.Task, source.Sink) (source.
 	return source.Outcome{}, u.err
 }
 
-func (a *app) source(ctx context.Context, c *cloud, v *vault.Vault, name string) (source.Source, error) {
+func (a *app) source(ctx context.Context, from setup, name string) (source.Source, error) {
+	switch name {
+	case ceph.SourceName:
+		return a.ceph(from)
+	case rbd.SourceName:
+		return a.rbd(from)
+	}
+	c, err := from.described()
+	if err != nil {
+		return nil, err
+	}
 	if name == kolla.SourceName {
 		return kolla.New(c.kollaOptions(a.env.Now)), nil
 	}
+	return a.mariadb(ctx, c, from.v)
+}
+
+func (a *app) mariadb(ctx context.Context, c *cloud, v *vault.Vault) (source.Source, error) {
 	shards, err := a.shards(ctx, c)
 	if err != nil {
 		return nil, err

@@ -124,25 +124,29 @@ func (a *app) checkCloud(ctx context.Context, cfg *config.Config, v *vault.Vault
 	if err != nil {
 		return []area{{"cloud", []source.Check{failed("inventory", err)}}}
 	}
+	from := setup{cfg: cfg, v: v, described: func() (*cloud, error) { return c, nil }}
 	visits := visitAll(ctx, c.inv)
 	areas := []area{{"host", []source.Check{checkPlace(visits), checkClocks(visits)}}}
 	for _, name := range configured(cfg) {
-		areas = append(areas, area{name, inArea(name, a.checkSource(ctx, c, v, name))})
+		areas = append(areas, area{name, inArea(name, a.checkSource(ctx, from, name))})
 	}
 	return areas
 }
 
 // checkSource looks at what one source needs, and at what brings it back.
-func (a *app) checkSource(ctx context.Context, c *cloud, v *vault.Vault, name string) []source.Check {
+func (a *app) checkSource(ctx context.Context, from setup, name string) []source.Check {
 	checks := []source.Check{}
-	s, err := a.source(ctx, c, v, name)
+	s, err := a.source(ctx, from, name)
 	if err != nil {
 		checks = append(checks, failed("setup", err))
 	}
 	if checker, ok := s.(source.Checker); ok {
 		checks = append(checks, checker.Check(ctx)...)
 	}
-	if name == mariadb.SourceName {
+	if name != mariadb.SourceName {
+		return checks
+	}
+	if c, err := from.described(); err == nil {
 		checks = append(checks, c.checkControl(ctx)...)
 	}
 	return checks

@@ -54,6 +54,8 @@ type overview struct {
 	Free       int64        `json:"vault_free"`
 	Kit        string       `json:"kit"` // "" when confirmed, else what is wrong
 	Components []protection `json:"components"`
+	// Instant are the images of instant restores that cannot be used without Holdfast.
+	Instant []depending `json:"instant_restores"`
 	// Others counts the points of other clouds in the vault, by the cloud's name.
 	Others map[string]int `json:"other_clouds"`
 }
@@ -69,6 +71,9 @@ func (a *app) status(ctx context.Context) error {
 			return err
 		}
 		o := overview{Cloud: cfg.Cloud, Points: len(points), Bytes: stats.Bytes, Free: stats.Free, Others: otherClouds(ctx, v)}
+		if o.Instant, err = dependents(cfg); err != nil {
+			return err
+		}
 		if _, err := kit.Confirmed(cfg.Kit, cfg.State); err != nil {
 			o.Kit = err.Error()
 		}
@@ -143,6 +148,9 @@ func (a *app) tellStatus(o overview) error {
 	}
 	if err := a.printf("cloud %s: %d points, %s in the vault, %s free\n", o.Cloud, o.Points, report.Size(o.Bytes), report.Size(o.Free)); err != nil {
 		return err
+	}
+	for _, d := range o.Instant {
+		a.warn(d.describe(a.env.Now()))
 	}
 	if o.Kit != "" {
 		a.warn(o.Kit)

@@ -17,6 +17,8 @@ type Config struct {
 	Tiers   []Tier
 	Kolla   Kolla
 	MariaDB *MariaDB // nil: the source is not configured
+	Ceph    []Ceph   // the first is the one meant where none is named; none: the sources ceph and rbd are not configured
+	RBD     *RBD     // nil: the source is not configured
 }
 
 // Tier is a place with a vault.
@@ -78,4 +80,29 @@ type Control struct {
 	Stop         string // commands for Kind command, run on the node's host by sh
 	Start        string
 	Bootstrap    string
+}
+
+// Ceph is a Ceph cluster, as a client reaches it.
+type Ceph struct {
+	Name      string // default ceph
+	Conf      string // path of ceph.conf where the commands run; default /etc/ceph/ceph.conf
+	ID        string // the client without "client."; default holdfast
+	RunOn     string // inventory name of the host whose commands ceph and rbd are used; "" is this one
+	Container string // there, the container that has the commands; "" is the host itself
+	Engine    string // docker or podman, for Container; default Kolla's
+}
+
+// RBD says which block images are captured.
+type RBD struct {
+	Pools []Pool
+	// Distrust is after how many increments an image is read in full and compared.
+	Distrust int
+}
+
+// Pool is a pool whose images are captured.
+type Pool struct {
+	Name    string
+	Cluster string // name of its Ceph cluster; "" is the first
+	Piece   int64  // bytes of the pieces that images are cut into; 0 is by size
+	Ops     int    // reads in flight for one image; 0 is Ceph's default
 }

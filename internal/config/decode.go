@@ -177,7 +177,7 @@ func (d *decoder) flag(dst *bool) reader {
 	}
 }
 
-// number reads a whole number from 0 to most, other than those in the unique group already.
+// number reads a whole number from 0 to most, other than those in the unique group already, if one is named.
 func (d *decoder) number(dst *int, most int, unique string) reader {
 	return func(n *yaml.Node, at string) {
 		n = resolve(n)
@@ -190,8 +190,10 @@ func (d *decoder) number(dst *int, most int, unique string) reader {
 			d.fault(n, "", "%s must be a whole number from 0 to %d, not %s", at, most, given)
 			return
 		}
-		if wrong, hint := d.unique(unique)(n, strconv.Itoa(v)); wrong != "" {
-			d.fault(n, hint, "%s: %s", at, wrong)
+		if unique != "" {
+			if wrong, hint := d.unique(unique)(n, strconv.Itoa(v)); wrong != "" {
+				d.fault(n, hint, "%s: %s", at, wrong)
+			}
 		}
 		*dst = v
 	}

@@ -33,7 +33,10 @@ func (d *decoder) config(n *yaml.Node) Config {
 		required("tiers", list(d, &c.Tiers, d.tier)),
 		optional("kolla", func(n *yaml.Node, at string) { d.kolla(&c.Kolla, n, at) }),
 		optional("mariadb", func(n *yaml.Node, at string) { c.MariaDB = d.mariadb(n, at) }),
+		optional("ceph", list(d, &c.Ceph, d.ceph)),
+		optional("rbd", func(n *yaml.Node, at string) { c.RBD = d.rbd(n, at) }),
 	)
+	d.clusters(c, found)
 	if c.Kit == "" {
 		c.Kit = filepath.Join(c.State, "kit")
 	}

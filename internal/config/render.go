@@ -27,6 +27,10 @@ func Render(c Config) []byte {
 	if c.MariaDB != nil {
 		w.mariadb(*c.MariaDB)
 	}
+	w.ceph(c.Ceph)
+	if c.RBD != nil {
+		w.rbd(*c.RBD)
+	}
 	return []byte(w.b.String())
 }
 
@@ -124,6 +128,58 @@ func (w *writer) mariadb(m MariaDB) {
 		w.shards(m.Shards)
 		w.control(m.Control)
 	})
+}
+
+func (w *writer) ceph(clusters []Ceph) {
+	if len(clusters) == 0 {
+		return
+	}
+	w.line("")
+	w.comment("The Ceph clusters, as a client of each reaches it. doctor prints the capabilities that the client needs.")
+	w.comment("run_on: the host of the inventory whose commands ceph and rbd are used, there in a container if one is named.")
+	w.key("ceph", "", false)
+	for _, c := range clusters {
+		w.first = "  - "
+		w.nest("    ", func() {
+			w.key("name", quote(c.Name), false)
+			w.key("conf", quote(c.Conf), c.Conf == DefaultCephConf)
+			w.key("id", quote(c.ID), c.ID == DefaultCephID)
+			w.or("run_on", c.RunOn, "ctl1")
+			w.or("container", c.Container, "ceph_mon")
+			if c.Container != "" {
+				w.or("engine", c.Engine, "docker")
+			}
+		})
+	}
+}
+
+func (w *writer) rbd(r RBD) {
+	w.line("")
+	w.comment("Which block images are captured: all of the pools. A pool is a name, or a set of name, cluster, piece and ops.")
+	w.key("rbd", "", false)
+	w.nest("  ", func() {
+		w.key("pools", "", false)
+		for _, p := range r.Pools {
+			w.first = w.indent + "  - "
+			w.nest("    ", func() {
+				w.key("name", quote(p.Name), false)
+				w.or("cluster", p.Cluster, DefaultCeph)
+				w.key("piece", FormatSize(max(p.Piece, leastPiece)), p.Piece == 0)
+				w.key("ops", fmt.Sprint(p.Ops), p.Ops == 0)
+			})
+		}
+		w.comment("After how many increments an image is read in full and compared.")
+		w.key("distrust", fmt.Sprint(r.Distrust), r.Distrust == DefaultDistrust)
+	})
+}
+
+// or writes a key that has a value, or an example as a comment.
+func (w *writer) or(key, value, example string) {
+	if value == "" {
+		w.key(key, example, true)
+		return
+	}
+	w.key(key, quote(value), false)
 }
 
 // login writes an account, commented out when it is the default one.

@@ -75,6 +75,53 @@ func FormatDuration(d time.Duration) string {
 	return b.String()
 }
 
+// sizes are the units of sizes, from the largest to the smallest.
+var sizes = []struct {
+	name  string
+	bytes int64
+}{{"TiB", 1 << 40}, {"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}}
+
+// ParseSize reads a whole number of KiB, MiB, GiB or TiB, in bytes.
+func ParseSize(text string) (int64, error) {
+	for _, u := range sizes {
+		number, ok := strings.CutSuffix(text, u.name)
+		if !ok {
+			continue
+		}
+		n, err := strconv.ParseInt(strings.TrimSpace(number), 10, 64)
+		if err != nil || n < 0 || n > math.MaxInt64/u.bytes {
+			break
+		}
+		return n * u.bytes, nil
+	}
+	return 0, fmt.Errorf("%q is not a size", text)
+}
+
+// FormatSize writes n as ParseSize reads it; n is a multiple of a KiB.
+func FormatSize(n int64) string {
+	for _, u := range sizes {
+		if n >= u.bytes && n%u.bytes == 0 {
+			return fmt.Sprintf("%d%s", n/u.bytes, u.name)
+		}
+	}
+	return fmt.Sprintf("%dKiB", n>>10)
+}
+
+// size reads a size within bounds, in bytes.
+func (d *decoder) size(dst *int64, least, most int64) reader {
+	return d.parsed(func(n *yaml.Node) (string, string) {
+		v, err := ParseSize(n.Value)
+		switch {
+		case err != nil:
+			return err.Error(), "write a number with its unit, such as 512KiB, 4MiB or 2TiB"
+		case v < least || v > most:
+			return fmt.Sprintf("%s is not between %s and %s", n.Value, FormatSize(least), FormatSize(most)), ""
+		}
+		*dst = v
+		return "", ""
+	})
+}
+
 // parseShare reads "10%" or 0.1.
 func parseShare(text string) (float64, error) {
 	number, percent := strings.CutSuffix(text, "%")

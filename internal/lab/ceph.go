@@ -59,11 +59,11 @@ func (l *Lab) cephDir() string { return l.path("ceph") }
 
 // cephSteps brings the cluster up and fills it with what the rows in the databases speak of.
 func (l *Lab) cephSteps() []step {
-	return []step{
-		{"ceph: monitor, manager, 3 OSDs", l.startCeph},
-		{"ceph: gateway", l.startGateway},
-		{"ceph: images, volumes, disks", l.fillCeph},
+	steps := []step{{"ceph: monitor, manager, 3 OSDs", l.startCeph}, {"ceph: gateway", l.startGateway}}
+	if !l.Options.EmptyPools {
+		steps = append(steps, step{"ceph: images, volumes, disks", l.fillCeph})
 	}
+	return steps
 }
 
 // planCeph names the cluster's parts; the identity of the cluster is the one in the databases.

@@ -7,17 +7,34 @@ import (
 	"holdfast/internal/lab/schema"
 )
 
-// rbdImage is a block image to be made, as cephlab.py takes it.
-type rbdImage struct {
+// Image is a block image to be made or changed, as cephlab.py takes it.
+type Image struct {
 	Pool    string   `json:"pool"`
 	Name    string   `json:"name"`
-	Size    int64    `json:"size"`
-	Parent  []string `json:"parent"` // pool, image and snapshot that it is a clone of
+	Size    int64    `json:"size,omitempty"`   // in bytes, of a new one
+	Parent  []string `json:"parent,omitempty"` // pool, image and snapshot that a new one is a clone of
 	Actions [][]any  `json:"actions"`
 }
 
-func (i *rbdImage) do(verb string, args ...any) {
+// Do appends what is done to the image; cephlab.py names the verbs and what each takes.
+func (i *Image) Do(verb string, args ...any) *Image {
 	i.Actions = append(i.Actions, append([]any{verb}, args...))
+	return i
+}
+
+// MakeImages makes block images and does to them what they say.
+func (l *Lab) MakeImages(ctx context.Context, images ...*Image) error {
+	return l.cephadm(ctx, map[string]any{"images": images})
+}
+
+// ChangeImages does to block images that exist what they say.
+func (l *Lab) ChangeImages(ctx context.Context, images ...*Image) error {
+	return l.cephadm(ctx, map[string]any{"change": images})
+}
+
+// Rbd runs a command of rbd as the cluster's administrator and returns what it prints.
+func (l *Lab) Rbd(ctx context.Context, args ...string) (string, error) {
+	return l.Run(ctx, cephHost, append([]string{"rbd", "-c", l.Ceph.Conf}, args...)...)
 }
 
 const (
@@ -37,25 +54,25 @@ func (l *Lab) fillCeph(ctx context.Context) error {
 }
 
 // written spreads pieces of data over an image.
-func (i *rbdImage) written(pieces int, length int64) {
+func (i *Image) written(pieces int, length int64) {
 	h := fnv.New64a()
 	h.Write([]byte(i.Pool + "/" + i.Name))
 	seed := h.Sum64() >> 16
 	for n := range int64(pieces) {
 		step := (i.Size - length) / int64(pieces)
-		i.do("write", n*step/mib*mib, min(length, i.Size), seed+uint64(n))
+		i.Do("write", n*step/mib*mib, min(length, i.Size), seed+uint64(n))
 	}
 }
 
 // glanceImages are the living images, each with its protected snapshot, and their sizes in the pool: real ones are as
 // large as their rows say, and mostly holes here.
-func glanceImages(cloud *schema.Cloud) (images []*rbdImage, sizes map[string]int64) {
+func glanceImages(cloud *schema.Cloud) (images []*Image, sizes map[string]int64) {
 	sizes = map[string]int64{}
 	add := func(id string, size int64) {
-		image := &rbdImage{Pool: "images", Name: id, Size: size}
+		image := &Image{Pool: "images", Name: id, Size: size}
 		image.written(4, 256<<10)
-		image.do("snap", "snap")
-		image.do("protect", "snap")
+		image.Do("snap", "snap")
+		image.Do("protect", "snap")
 		images, sizes[id] = append(images, image), size
 	}
 	for _, i := range cloud.Images {
@@ -68,7 +85,7 @@ func glanceImages(cloud *schema.Cloud) (images []*rbdImage, sizes map[string]int
 }
 
 // cinderVolumes are the living volumes: those made from an image that still lives are its clones.
-func cinderVolumes(cloud *schema.Cloud, sizes map[string]int64) (volumes []*rbdImage) {
+func cinderVolumes(cloud *schema.Cloud, sizes map[string]int64) (volumes []*Image) {
 	for _, v := range cloud.Volumes {
 		if !v.Deleted.IsZero() {
 			continue
@@ -77,29 +94,29 @@ func cinderVolumes(cloud *schema.Cloud, sizes map[string]int64) (volumes []*rbdI
 		if v.NameID != "" {
 			id = v.NameID
 		}
-		image := &rbdImage{Pool: "volumes", Name: "volume-" + id, Size: int64(v.Size) * gib}
+		image := &Image{Pool: "volumes", Name: "volume-" + id, Size: int64(v.Size) * gib}
 		if v.Image != nil && sizes[v.Image.ID] > 0 && sizes[v.Image.ID] <= image.Size {
 			image.Parent = []string{"images", v.Image.ID, "snap"}
 		}
 		image.written(1+len(volumes)%4, 128<<10)
 		for _, s := range v.Snapshots {
-			image.do("snap", "snapshot-"+s.ID)
-			image.do("protect", "snapshot-"+s.ID)
-			image.do("write", int64(8*mib), int64(4096), 1)
+			image.Do("snap", "snapshot-"+s.ID)
+			image.Do("protect", "snapshot-"+s.ID)
+			image.Do("write", int64(8*mib), int64(4096), 1)
 		}
 		volumes = append(volumes, image)
 	}
-	lost := &rbdImage{Pool: "volumes", Name: "volume-" + orphan("volume"), Size: gib}
+	lost := &Image{Pool: "volumes", Name: "volume-" + orphan("volume"), Size: gib}
 	lost.written(2, 128<<10)
-	trashed := &rbdImage{Pool: "volumes", Name: "volume-" + orphan("trashed volume"), Size: gib}
-	trashed.do("trash")
+	trashed := &Image{Pool: "volumes", Name: "volume-" + orphan("trashed volume"), Size: gib}
+	trashed.Do("trash")
 	return append(volumes, lost, trashed)
 }
 
 // novaDisks are the disks of servers that boot from an image.
-func novaDisks(cloud *schema.Cloud, sizes map[string]int64) (disks []*rbdImage) {
+func novaDisks(cloud *schema.Cloud, sizes map[string]int64) (disks []*Image) {
 	add := func(id string, size int64, parent []string) {
-		disk := &rbdImage{Pool: "vms", Name: id + "_disk", Size: size, Parent: parent}
+		disk := &Image{Pool: "vms", Name: id + "_disk", Size: size, Parent: parent}
 		disk.written(2, 64<<10)
 		disks = append(disks, disk)
 	}

@@ -33,17 +33,26 @@ var (
 		{"ceph-mon", "ceph-mon"}, {"ceph-mgr", "ceph-mgr"}, {"ceph-osd", "ceph-osd"}, {"radosgw", "radosgw"}, {"rbd", "ceph-common"}, {"qemu-img", "qemu-utils"},
 		{"/usr/bin/python3", "python3"}, {"/usr/share/doc/python3-rados", "python3-rados"}, {"/usr/share/doc/python3-rbd", "python3-rbd"},
 	}
+	openstackNeeds = []need{
+		{"keystone-manage", "python3-keystone"}, {"/usr/lib/python3/dist-packages/glance", "python3-glance"},
+		{"/usr/lib/python3/dist-packages/cinder", "python3-cinder"}, {"/usr/lib/python3/dist-packages/pymysql", "python3-pymysql"},
+		{"qemu-img", "qemu-utils"},
+	}
 	containerNeeds = []need{{"/usr/sbin/dockerd", "docker.io"}, {"docker", "docker.io"}, {"containerd", "docker.io"}}
 )
 
 // Missing returns the Debian packages that this machine lacks for a lab with opts.
 func Missing(opts Options) []string {
+	opts = opts.implied()
 	needs := hostNeeds
 	if opts.Galera > 0 {
 		needs = append(needs[:len(needs):len(needs)], galeraNeeds...)
 	}
 	if opts.Ceph {
 		needs = append(needs[:len(needs):len(needs)], cephNeeds...)
+	}
+	if opts.OpenStack {
+		needs = append(needs[:len(needs):len(needs)], openstackNeeds...)
 	}
 	if opts.Containers {
 		needs = append(needs[:len(needs):len(needs)], containerNeeds...)

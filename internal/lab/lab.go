@@ -31,6 +31,8 @@ type Options struct {
 	SST        string // wsrep_sst_method; default rsync
 	Seed       int64  // of the rows; the same seed gives the same rows
 	Ceph       bool   // a Ceph cluster on the storage host, with what the services keep there
+	EmptyPools bool   // nothing is in the Ceph cluster's pools
+	OpenStack  bool   // Keystone, Glance and Cinder run beside Ceph and the first Galera cluster, which it implies
 	Bound      bool   // the lab ends with the process that brought it up, however that ends
 }
 
@@ -43,6 +45,7 @@ type Lab struct {
 	KeyFile    string // private key of every host's user
 	KnownHosts string
 	Ceph       *Ceph          // nil without one
+	OpenStack  *OpenStack     // nil without one
 	Kolla      kollatree.Tree // where the deployment's files are, and its passwords
 
 	rootPassword secret.Secret
@@ -115,11 +118,15 @@ func (l *Lab) steps(lock *os.File) []step {
 	if l.Ceph != nil {
 		steps = append(steps, l.cephSteps()...)
 	}
+	if l.OpenStack != nil {
+		steps = append(steps, l.openstackSteps()...)
+	}
 	return append(steps, step{"lab.json", func(context.Context) error { return l.save() }})
 }
 
 // prepare checks that the lab can come up here and reserves its ports.
 func prepare(opts Options, log func(string)) (*Lab, *os.File, error) {
+	opts = opts.implied()
 	if err := checkMachine(opts); err != nil {
 		return nil, nil, err
 	}
@@ -136,6 +143,14 @@ func prepare(opts Options, log func(string)) (*Lab, *os.File, error) {
 	}
 	l := plan(opts, base)
 	return l, lock, l.save()
+}
+
+// implied adds what the options need.
+func (o Options) implied() Options {
+	if o.OpenStack {
+		o.Ceph, o.Galera = true, max(o.Galera, 1)
+	}
+	return o
 }
 
 func (o Options) withDefaults() (Options, error) {

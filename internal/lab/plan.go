@@ -5,8 +5,8 @@ import (
 	"path/filepath"
 )
 
-// How a block of ports is divided: ssh from 0, SQL from 20, Galera from 40 with four ports per node; 100 and above is
-// free for what later labs hold.
+// How a block of ports is divided: ssh from 0, SQL from 20, Galera from 40 with four ports per node; 100 and above
+// are Ceph's and OpenStack's.
 const (
 	sqlOffset    = 20
 	galeraOffset = 40
@@ -39,6 +39,9 @@ func plan(opts Options, base int) *Lab {
 	}
 	if opts.Ceph {
 		l.planCeph()
+	}
+	if opts.OpenStack {
+		l.planOpenStack()
 	}
 	return l
 }

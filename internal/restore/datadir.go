@@ -9,6 +9,7 @@ import (
 
 	"holdfast/internal/point"
 	"holdfast/internal/problem"
+	"holdfast/internal/source/mariadb"
 )
 
 // Datadir brings the physical copy of one shard back as a prepared data directory on this machine, ready for a server
@@ -60,8 +61,13 @@ func physical(p point.Point, shard int) (point.Component, error) {
 }
 
 func goodCopy(p point.Point, name string) (point.Component, error) {
-	c, ok := p.Component("mariadb", name)
-	hint := "holdfast points shows which points hold a good one; latest:mariadb finds the newest"
+	return goodOf(p, mariadb.SourceName, name)
+}
+
+// goodOf finds the good copy of a component.
+func goodOf(p point.Point, source, name string) (point.Component, error) {
+	c, ok := p.Component(source, name)
+	hint := "holdfast points shows which points hold a good one; latest:" + source + " finds the newest"
 	if !ok {
 		return c, problem.New(problem.NotFound, hint, "point %s holds no %s", p.ID, name)
 	}

@@ -103,7 +103,7 @@ func usable(c point.Component) bool {
 // componentOf splits an operator's path into a component and the rest inside it.
 func componentOf(p point.Point, name string) (point.Component, string, error) {
 	for _, c := range p.Components {
-		for _, prefix := range []string{c.Name, c.Source + "/" + c.Name} {
+		for _, prefix := range []string{c.Source + "/" + c.Name, c.Name} {
 			rest, ok := strings.CutPrefix(strings.TrimPrefix(name, "/"), prefix)
 			if !ok || rest != "" && rest[0] != '/' && rest[0] != ':' {
 				continue

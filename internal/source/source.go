@@ -42,19 +42,52 @@ type Task struct {
 	Path     string     `json:"path"`   // where its tree stands: "mariadb/shard0/physical"
 	Required bool       `json:"required"`
 	Estimate int64      `json:"estimate"` // bytes to read, 0 when unknown
-	// Parent is the point whose copy of the component stands unchanged; the engine takes it over without a capture.
-	// Only for Mode Unchanged.
-	Parent string            `json:"parent,omitempty"`
-	Args   map[string]string `json:"args,omitempty"`
+	// Parent is the point whose copy of the component stands unchanged, which the engine takes over without a capture, or
+	// which an incremental capture begins with. Empty for Mode Full.
+	Parent string `json:"parent,omitempty"`
+	// At is the moment whose state an unchanged copy was found to be still; zero when that was not looked for.
+	At   time.Time         `json:"at,omitzero"`
+	Args map[string]string `json:"args,omitempty"`
+}
+
+// Barrier is a source that fixes the moment its components are copies of before any of them is read.
+type Barrier interface {
+	Source
+	// Hold fixes the planned components, as close together as it can, for the run that will make the point of that id. What
+	// cannot be fixed comes with its error; the others are the tasks to capture, which may differ from the plan.
+	Hold(ctx context.Context, run string, tasks []Task) []Held
+	// Release is called once after Hold, when the run is over: with the point that was sealed, or nil if none was. It lets go
+	// of what no later run needs.
+	Release(ctx context.Context, sealed *point.Point, note func(text string)) error
+}
+
+// Held is a task whose moment is fixed, or that failed to be.
+type Held struct {
+	Task Task
+	Err  error
 }
 
 // Sink is where a component goes.
 type Sink struct {
 	Tree stream.Tree
+	// Image begins the component as one block image, instead of a tree. With a parent the image holds what the task's
+	// Parent holds wherever nothing else is written, else zeros.
+	Image func(o ImageOptions) (stream.Image, error)
 	// Read is told how many more bytes came from the source.
 	Read func(n int64)
 	// Note tells the operator something while the capture runs.
 	Note func(text string)
+}
+
+// ImageOptions describe a block image; sizes are in bytes.
+type ImageOptions struct {
+	Size int64
+	// Block is the size of the pieces it is cut into, 0 for what suits its size.
+	Block int64
+	// The first Head bytes are cut as those of an image of HeadSize bytes in pieces of HeadBlock, 0 for what suits that size.
+	Head, HeadSize, HeadBlock int64
+	// Parent says that the image begins as the copy in the task's Parent.
+	Parent bool
 }
 
 // Outcome is what a capture proved.

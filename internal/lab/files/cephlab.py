@@ -4,9 +4,11 @@ ceph command would cost half a second. The steps are:
     {"command": {...}}      a monitor command with its arguments
     {"pool": NAME}          make a pool usable for block images
     {"health": SECONDS}     wait until the cluster is healthy
-    {"images": [...]}       make block images, each {pool, name, size, parent, actions, data_pool}; parent is null or
-                            [pool, name, snapshot]; an action is ["write", offset, length, seed], ["snap", name],
-                            ["protect", name], ["meta", key, value] or ["trash"]. An image's parent stands in an earlier step.
+    {"images": [...]}       make block images, each {pool, name, size, parent, actions}; parent is null or
+                            [pool, name, snapshot]; an action is ["write", offset, length, seed], ["discard", offset, length],
+                            ["resize", size], ["snap", name], ["protect", name], ["meta", key, value], ["flatten"] or ["trash"].
+                            An image's parent stands in an earlier step.
+    {"change": [...]}       carry out the actions of block images that exist, each {pool, name, actions}
 
 usage: cephlab.py CEPH_CONF
 """
@@ -50,50 +52,73 @@ def content(length, seed):
     return dice.randbytes(length // 2) + (line * (length // len(line) + 1))[: length - length // 2]
 
 
-def image(contexts, spec):
+def create(contexts, spec):
     io = contexts[spec["pool"]]
     if spec.get("parent"):
         above, name, snap = spec["parent"]
         rbd.RBD().clone(contexts[above], name, snap, io, spec["name"], features=61)
     else:
         rbd.RBD().create(io, spec["name"], spec["size"], old_format=False, features=61)
-    trash = False
     with rbd.Image(io, spec["name"]) as made:
         if made.size() != spec["size"]:
             made.resize(spec["size"])
+    change(contexts, spec)
+
+
+def change(contexts, spec):
+    io = contexts[spec["pool"]]
+    trash = False
+    with rbd.Image(io, spec["name"]) as made:
         for verb, *rest in spec.get("actions") or []:
             if verb == "write":
                 offset, length, seed = rest
                 made.write(content(length, seed), offset)
+            elif verb == "discard":
+                made.discard(*rest)
+            elif verb == "resize":
+                made.resize(*rest)
             elif verb == "snap":
                 made.create_snap(rest[0])
             elif verb == "protect":
                 made.protect_snap(rest[0])
             elif verb == "meta":
                 made.metadata_set(*rest)
+            elif verb == "flatten":
+                made.flatten()
             elif verb == "trash":
                 trash = True
+            else:
+                sys.exit("there is no action %s" % verb)
     if trash:
         rbd.RBD().trash_move(io, spec["name"])
 
 
-def images(cluster, specs):
+def each(cluster, specs, do):
     contexts = {}
     for spec in specs:
         for name in [spec["pool"]] + (spec.get("parent") or [])[:1]:
             if name not in contexts:
                 contexts[name] = cluster.open_ioctx(name)
     with concurrent.futures.ThreadPoolExecutor(8) as workers:
-        list(workers.map(lambda spec: image(contexts, spec), specs))
+        list(workers.map(lambda spec: do(contexts, spec), specs))
     for io in contexts.values():
         io.close()
 
 
+def images(cluster, specs):
+    each(cluster, specs, create)
+
+
+def changes(cluster, specs):
+    each(cluster, specs, change)
+
+
 def main():
+    steps = {"command": command, "pool": pool, "health": health, "images": images, "change": changes}
     with rados.Rados(conffile=sys.argv[1], name="client.admin") as cluster:
         for step in json.load(sys.stdin):
             for verb, argument in step.items():
-                {"command": command, "pool": pool, "health": health, "images": images}[verb](cluster, argument)
+                steps[verb](cluster, argument)
 
 
 main()

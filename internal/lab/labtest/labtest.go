@@ -71,6 +71,12 @@ func Hosts(o *lab.Options) { o.Galera = 0 }
 // Ceph asks for a Ceph cluster.
 func Ceph(o *lab.Options) { o.Ceph = true }
 
+// EmptyCeph asks for a Ceph cluster with nothing in its pools.
+func EmptyCeph(o *lab.Options) { o.Ceph, o.EmptyPools = true, true }
+
+// OpenStack asks for Keystone, Glance and Cinder, with Ceph and one Galera node.
+func OpenStack(o *lab.Options) { o.OpenStack, o.Galera = true, 1 }
+
 // Nodes asks for n Galera nodes.
 func Nodes(n int) func(*lab.Options) { return func(o *lab.Options) { o.Galera = n } }
 

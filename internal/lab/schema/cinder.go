@@ -9,9 +9,10 @@ const cinderHost = "rbd:volumes@rbd-1"
 func cinderRows(s *script, c *Cloud) {
 	service := c.dice.uuid()
 	s.into("cinder.services", "created_at", "updated_at", "deleted", "host", "binary", "topic", "report_count",
-		"disabled", "availability_zone", "uuid")
-	s.row(epoch, c.later(epoch), false, cinderHost, "cinder-volume", "cinder-volume", 123456, false, "nova", service)
-	s.row(epoch, c.later(epoch), false, "ctl1", "cinder-scheduler", "cinder-scheduler", 123455, false, "nova", c.dice.uuid())
+		"disabled", "availability_zone", "uuid", "rpc_current_version", "object_current_version",
+		"replication_status", "frozen")
+	s.row(epoch, c.later(epoch), false, cinderHost, "cinder-volume", "cinder-volume", 123456, false, "nova", service, "3.18", "1.39", "disabled", false)
+	s.row(epoch, c.later(epoch), false, "ctl1", "cinder-scheduler", "cinder-scheduler", 123455, false, "nova", c.dice.uuid(), "3.12", "1.39", "disabled", false)
 	s.into("cinder.volume_types", "created_at", "deleted", "id", "name", "is_public", "description")
 	for _, t := range c.Types {
 		s.row(epoch, false, t.ID, t.Name, true, nil)

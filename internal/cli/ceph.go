@@ -1,0 +1,104 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+
+	"holdfast/internal/cephcmd"
+	"holdfast/internal/config"
+	"holdfast/internal/host"
+	"holdfast/internal/point"
+	"holdfast/internal/problem"
+	"holdfast/internal/source"
+	"holdfast/internal/source/rbd"
+	"holdfast/internal/vault"
+	"holdfast/internal/verify"
+)
+
+// cluster is a Ceph cluster of the configuration as its client reaches it.
+func cluster(k config.Ceph, described func() (*cloud, error)) (cephcmd.Cluster, error) {
+	c := cephcmd.Cluster{Name: k.Name, On: host.Local{}, Conf: k.Conf, ID: k.ID}
+	engine := k.Engine
+	if k.RunOn != "" || k.Container != "" && engine == "" {
+		cloud, err := described()
+		if err != nil {
+			return c, err
+		}
+		if k.RunOn != "" {
+			h := cloud.inv.Host(k.RunOn)
+			if h == nil {
+				return c, problem.New(problem.Usage, "name a host of the inventory, or leave run_on out for this one", "ceph %s: there is no host %q", k.Name, k.RunOn)
+			}
+			if c.On, err = h.Connect(); err != nil {
+				return c, err
+			}
+		}
+		if engine == "" {
+			engine = cloud.globals.Engine()
+		}
+	}
+	if k.Container != "" {
+		c.On = host.Container{On: c.On, Engine: engine, Name: k.Container, Enter: "auto"}
+	}
+	return c, nil
+}
+
+// rbd sets the source of block images up.
+func (a *app) rbd(from setup) (source.Source, error) {
+	findings, err := verify.Record{Dir: from.cfg.State}.Findings()
+	if err != nil {
+		return nil, err
+	}
+	o := rbd.Options{Distrust: from.cfg.RBD.Distrust, Now: a.env.Now, Copies: copies{from.v, findings}.all}
+	if from.v != nil {
+		o.Vault = from.v.ID()
+	}
+	for n, k := range from.cfg.Ceph {
+		c, err := cluster(k, from.described)
+		if err != nil {
+			return nil, err
+		}
+		set := rbd.Cluster{Cluster: c}
+		if n > 0 {
+			set.Prefix = k.Name + ":"
+		}
+		for _, p := range from.cfg.RBD.Pools {
+			if p.Cluster == k.Name || p.Cluster == "" && n == 0 {
+				set.Pools = append(set.Pools, rbd.Pool{Name: p.Name, Piece: p.Piece, Ops: p.Ops})
+			}
+		}
+		o.Clusters = append(o.Clusters, set)
+	}
+	return rbd.New(o), nil
+}
+
+// copies answers which images a vault holds; without a vault, none.
+type copies struct {
+	vault    *vault.Vault
+	findings verify.Findings
+}
+
+// all returns the newest good copy of every image. One in a point that a verification found damage in is in doubt.
+func (c copies) all(ctx context.Context) (map[string]rbd.Copy, error) {
+	found := map[string]rbd.Copy{}
+	if c.vault == nil {
+		return found, nil
+	}
+	points, err := c.vault.Points(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range points { // oldest first
+		for _, k := range p.Components {
+			if k.Source != rbd.SourceName || k.State != point.Good {
+				continue
+			}
+			copied := rbd.Copy{Point: p.ID, Component: k}
+			if n := c.findings[p.ID].Damaged; n > 0 {
+				copied.Doubt = fmt.Sprintf("verification found damage in point %s", p.ID)
+			}
+			found[k.Name] = copied
+		}
+	}
+	return found, nil
+}

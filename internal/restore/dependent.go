@@ -1,0 +1,155 @@
+package restore
+
+import (
+	"cmp"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"holdfast/internal/durable"
+	"holdfast/internal/problem"
+)
+
+// Stage is how far an instant restore has come.
+type Stage string
+
+// The stages, in their order. What a stage names has happened.
+const (
+	Planned   Stage = "planned"   // nothing, or the image is being prepared
+	Usable    Stage = "usable"    // the image is in use and its data is not in the cluster yet
+	Copied    Stage = "copied"    // all of its data is
+	Committed Stage = "committed" // it is an image like any other
+)
+
+// Dependent is an image that cannot be used unless Holdfast serves it, until its data is in the cluster. It is kept in a
+// file of the state directory, from before the image is made until nothing depends on Holdfast any more.
+type Dependent struct {
+	ID        string     `json:"id"`
+	Cluster   string     `json:"cluster"`
+	Target    string     `json:"target"` // POOL/NAME
+	Point     string     `json:"point"`
+	Component string     `json:"component"`
+	Address   string     `json:"address"` // HOST:PORT
+	Token     string     `json:"token"`
+	Layout    string     `json:"layout"` // digest of what is served
+	Stage     Stage      `json:"stage"`
+	Started   time.Time  `json:"started"`
+	Since     *time.Time `json:"usable_since,omitempty"`
+
+	dir string
+}
+
+const dependentsDir = "instant"
+
+// Dependents lists the images that depend on Holdfast, by what is in its state directory, the oldest first.
+func Dependents(state string) ([]Dependent, error) {
+	names, err := filepath.Glob(filepath.Join(state, dependentsDir, "*.json"))
+	if err != nil {
+		return nil, err
+	}
+	var all []Dependent
+	for _, name := range names {
+		text, err := os.ReadFile(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // it has just ended
+		}
+		d := Dependent{dir: filepath.Dir(name)}
+		if err == nil {
+			err = json.Unmarshal(text, &d)
+		}
+		if err == nil && d.ID+".json" != filepath.Base(name) {
+			err = errors.New("it names another restore")
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read state of an instant restore %s: %w", name, err)
+		}
+		all = append(all, d)
+	}
+	slices.SortFunc(all, func(a, b Dependent) int { return cmp.Or(a.Started.Compare(b.Started), cmp.Compare(a.ID, b.ID)) })
+	return all, nil
+}
+
+// SelectDependent finds the one that an operator names, or with "" the only one.
+func SelectDependent(all []Dependent, id string) (Dependent, error) {
+	var ids []string
+	for _, d := range all {
+		if d.ID == id || id == "" && len(all) == 1 {
+			return d, nil
+		}
+		ids = append(ids, d.ID+" ("+d.Target+")")
+	}
+	switch {
+	case len(all) == 0:
+		return Dependent{}, problem.New(problem.NotFound, "", "no instant restore is on its way")
+	case id == "":
+		return Dependent{}, problem.New(problem.Usage, "give one of: "+strings.Join(ids, ", "), "%d instant restores are on their way", len(all))
+	}
+	return Dependent{}, problem.New(problem.NotFound, "give one of: "+strings.Join(ids, ", "), "there is no instant restore %q", id)
+}
+
+// newDependent begins the record of a restore; it is nowhere yet.
+func newDependent(state string, at time.Time) Dependent {
+	random := make([]byte, 4+32)
+	rand.Read(random)
+	return Dependent{
+		ID: hex.EncodeToString(random[:4]), Token: hex.EncodeToString(random[4:]), Stage: Planned, Started: at.UTC(),
+		dir: filepath.Join(state, dependentsDir),
+	}
+}
+
+func (d *Dependent) path(ext string) string { return filepath.Join(d.dir, d.ID+ext) }
+
+// save writes the record so that it lasts.
+func (d *Dependent) save() error {
+	text, err := json.MarshalIndent(d, "", "  ")
+	if err != nil {
+		return err
+	}
+	return durable.WriteFile(d.path(".json"), append(text, '\n'), 0o600)
+}
+
+// forget removes the record.
+func (d *Dependent) forget() error {
+	return errors.Join(os.Remove(d.path(".json")), os.Remove(d.path(".lock")))
+}
+
+// ResumeCommand is what makes the image usable again.
+func (d *Dependent) ResumeCommand() string { return "holdfast restore resume " + d.ID }
+
+// Held reports whether a process serves the image.
+func (d *Dependent) Held() bool {
+	unlock, err := d.lock()
+	if err == nil {
+		unlock()
+	}
+	return problem.KindOf(err) == problem.Busy
+}
+
+// lock keeps every other process from this restore until unlock, or until this one dies.
+func (d *Dependent) lock() (unlock func(), err error) {
+	if err := os.MkdirAll(d.dir, 0o700); err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(d.path(".lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	switch err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); {
+	case errors.Is(err, unix.EWOULDBLOCK):
+		return nil, errors.Join(problem.New(problem.Busy, "it goes on there; to abort it, stop that process first",
+			"instant restore %s of %s is served by another process", d.ID, d.Target), f.Close())
+	case err != nil:
+		return nil, errors.Join(err, f.Close())
+	}
+	return func() { f.Close() }, nil
+}

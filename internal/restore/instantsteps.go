@@ -1,0 +1,249 @@
+package restore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"holdfast/internal/cephcmd"
+	"holdfast/internal/event"
+	"holdfast/internal/problem"
+	"holdfast/internal/source/rbd"
+)
+
+// finish brings the restore from the stage it has reached to its end.
+func (i *Instant) finish(ctx context.Context) error {
+	steps := []struct {
+		from, to Stage
+		do       func(context.Context) error
+	}{
+		{Planned, Usable, i.prepare},
+		{Usable, Copied, i.bring},
+		{Copied, Committed, i.commit},
+	}
+	for _, s := range steps {
+		if i.record.Stage != s.from {
+			continue
+		}
+		if err := s.do(ctx); err != nil {
+			return err
+		}
+		if err := i.reached(s.to); err != nil {
+			return err
+		}
+		if s.to == Usable {
+			i.tellUsable()
+		}
+	}
+	if err := i.snapshot(ctx); err != nil {
+		return err
+	}
+	return i.record.forget()
+}
+
+func (i *Instant) tellUsable() {
+	i.r.emit(event.Event{
+		Kind: event.Note, Component: i.target.String(),
+		Text: "can be used now; if this command ends before the data is copied: " + i.record.ResumeCommand(),
+	})
+}
+
+// prepare makes the image. What a prepare that was cut off has left is taken, or removed where it is of no use.
+func (i *Instant) prepare(ctx context.Context) error {
+	if !i.fresh {
+		if there, err := i.prepared(ctx); err != nil || there {
+			return err
+		}
+	}
+	id := i.copy.identity
+	shape := cephcmd.Shape{Order: id.Order, Features: id.Features, DataPool: id.DataPool}
+	err := i.r.step("prepare "+i.target.String(), func() error { return i.on.Prepare(ctx, i.target, shape, i.source()) })
+	if err == nil || ctx.Err() != nil {
+		return err
+	}
+	if _, ierr := i.on.Info(ctx, i.target); cephcmd.IsNotFound(ierr) || cephcmd.IsExists(err) {
+		return errors.Join(err, i.record.forget()) // nothing depends on it
+	}
+	return err
+}
+
+// prepared reports whether an earlier prepare has made the image. One that it began and that holds nothing is removed.
+func (i *Instant) prepared(ctx context.Context) (bool, error) {
+	m, err := i.on.Migration(ctx, i.target)
+	switch {
+	case cephcmd.IsNotFound(err):
+		return false, nil
+	case err != nil:
+		return false, err
+	case m != nil && strings.Contains(m.Source, i.url()):
+		return true, nil
+	case m != nil:
+		return false, i.foreign()
+	}
+	return false, i.clear(ctx)
+}
+
+func (i *Instant) foreign() error {
+	return problem.New(problem.Failed, "rename or remove it, and then: "+i.record.ResumeCommand(), "%s was made by something else meanwhile", i.target)
+}
+
+// afterKill is how long Ceph takes a client that was killed to be there, and some more.
+const afterKill = time.Minute
+
+// clear removes an image that a killed prepare has begun: of the size of ours, and with no data.
+func (i *Instant) clear(ctx context.Context) error {
+	info, err := i.on.Info(ctx, i.target)
+	if err != nil {
+		return err
+	}
+	data, err := i.on.Changed(ctx, i.target, "", cephcmd.Objects)
+	if err != nil {
+		return err
+	}
+	snapshots, err := i.on.Snapshots(ctx, i.target.Pool, info.ID)
+	if err != nil {
+		return err
+	}
+	if info.Size != i.copy.file.Size() || info.Parent != nil || len(data) > 0 || len(snapshots) > 0 {
+		return i.foreign()
+	}
+	return i.patiently(ctx, func() error { return i.on.Remove(ctx, i.target) })
+}
+
+// patiently does again what fails because a client that was killed is still taken to be there.
+func (i *Instant) patiently(ctx context.Context, do func() error) error {
+	ctx, cancel := context.WithTimeout(ctx, afterKill)
+	defer cancel()
+	for {
+		err := do()
+		if !cephcmd.IsBusy(err) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(poll):
+		}
+	}
+}
+
+// bring copies the data into the cluster.
+func (i *Instant) bring(ctx context.Context) error {
+	m, err := i.state(ctx)
+	if err != nil || m == nil || m.State == cephcmd.Executed {
+		return err
+	}
+	name := "copy " + i.record.Component + " to " + i.target.String()
+	return i.r.step(name, func() error {
+		done := make(chan struct{})
+		defer close(done)
+		go i.follow(ctx, name, done)
+		return i.on.Copy(ctx, i.target)
+	})
+}
+
+// state is how far the image has come, nil when it is like any other.
+func (i *Instant) state(ctx context.Context) (*cephcmd.Migration, error) {
+	m, err := i.on.Migration(ctx, i.target)
+	if cephcmd.IsNotFound(err) {
+		return nil, problem.New(problem.Failed, "if it was removed on purpose: holdfast restore abort --discard-writes "+i.record.ID, "%s is gone", i.target)
+	}
+	if err == nil && m != nil && !strings.Contains(m.Source, i.url()) {
+		return nil, i.foreign()
+	}
+	return m, err
+}
+
+// follow tells how much is copied.
+func (i *Instant) follow(ctx context.Context, step string, done <-chan struct{}) {
+	tick := time.NewTicker(poll)
+	defer tick.Stop()
+	for {
+		select {
+		case <-done:
+			return
+		case <-tick.C:
+		}
+		if m, err := i.on.Migration(ctx, i.target); err == nil && m != nil {
+			i.r.emit(event.Event{Kind: event.Progress, Component: step, Bytes: i.copy.data * m.Percent() / 100, Total: i.copy.data})
+		}
+	}
+}
+
+// commit ends the dependence.
+func (i *Instant) commit(ctx context.Context) error {
+	m, err := i.state(ctx)
+	if err != nil || m == nil {
+		return err
+	}
+	return i.r.step("commit "+i.target.String(), func() error { return i.on.Commit(ctx, i.target) })
+}
+
+// snapshot makes the snapshot that Glance expects of its images.
+func (i *Instant) snapshot(ctx context.Context) error {
+	if !i.glance() {
+		return nil
+	}
+	snap := i.target.At(rbd.GlanceSnapshot)
+	return i.r.step("make and protect snapshot "+rbd.GlanceSnapshot, func() error {
+		if err := i.on.Snap(ctx, snap); err != nil && !cephcmd.IsExists(err) {
+			return err
+		}
+		if err := i.on.Protect(ctx, snap); err != nil && !cephcmd.IsBusy(err) { // it is protected
+			return err
+		}
+		return nil
+	})
+}
+
+// CheckAbort tells what an abort loses, unless that was accepted.
+func (d *Dependent) CheckAbort(discard bool, now time.Time) error {
+	if discard || d.Since == nil {
+		return nil
+	}
+	return problem.New(problem.Usage, "to lose what was written to it, add --discard-writes; to keep it: "+d.ResumeCommand(),
+		"%s has been writable since %s (%s), and an abort removes it with every write since then",
+		d.Target, d.Since.UTC().Format("2006-01-02 15:04:05 UTC"), now.Sub(*d.Since).Round(time.Second))
+}
+
+// Abort removes the image with everything that was written to it.
+func (i *Instant) Abort(ctx context.Context) error {
+	err := i.serving(ctx, func(ctx context.Context) error { // rbd reads the source to abort
+		return i.r.step("abort "+i.target.String(), func() error { return i.abort(ctx) })
+	})
+	if err != nil {
+		return problem.Wrap(err, "abort restore to", i.target.String())
+	}
+	i.plan.Undo = nil
+	return nil
+}
+
+func (i *Instant) abort(ctx context.Context) error {
+	m, err := i.on.Migration(ctx, i.target)
+	switch {
+	case cephcmd.IsNotFound(err):
+		return i.record.forget()
+	case err != nil:
+		return err
+	case m == nil && i.record.Stage == Planned:
+		if err := i.clear(ctx); err != nil {
+			return err
+		}
+		return i.record.forget()
+	case m == nil:
+		return problem.New(problem.Failed, "remove the image if you want to: rbd rm "+i.target.String()+"; then: "+i.record.ResumeCommand(),
+			"%s is complete and depends on nothing", i.target)
+	case !strings.Contains(m.Source, i.url()):
+		return i.foreign()
+	}
+	err = i.patiently(ctx, func() error { return i.on.Abort(ctx, i.target) })
+	if cephcmd.IsBusy(err) {
+		return problem.New(problem.Busy, "stop what uses it: rbd status "+i.target.String()+" lists its clients", "%s is in use: %w", i.target, err)
+	}
+	if err != nil {
+		return fmt.Errorf("remove %s: %w", i.target, err)
+	}
+	return i.record.forget()
+}

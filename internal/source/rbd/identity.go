@@ -1,0 +1,63 @@
+package rbd
+
+import (
+	"encoding/json"
+
+	"holdfast/internal/cephcmd"
+	"holdfast/internal/point"
+)
+
+// Identity says what a copy of an image is a copy of, and what a new image needs to be like it.
+type Identity struct {
+	FSID       string          `json:"fsid"`
+	Pool       string          `json:"pool"`
+	PoolID     int64           `json:"pool_id"`
+	Image      string          `json:"image"`
+	ImageID    string          `json:"image_id"`
+	Snapshot   string          `json:"snapshot"`
+	SnapshotID int64           `json:"snapshot_id"`
+	Size       int64           `json:"size"`
+	Piece      int64           `json:"piece"` // bytes of the pieces it is cut into, beyond its parent's
+	Order      int             `json:"order"` // its objects have 1 << Order bytes
+	Features   []string        `json:"features,omitempty"`
+	DataPool   string          `json:"data_pool,omitempty"`
+	Parent     *cephcmd.Parent `json:"parent,omitempty"`
+	// Increments counts the captures since the image was last read in full.
+	Increments int `json:"increments"`
+}
+
+// IdentityOf reads the identity of a component.
+func IdentityOf(c point.Component) (id Identity, err error) {
+	text, err := json.Marshal(c.Identity)
+	if err == nil {
+		err = json.Unmarshal(text, &id)
+	}
+	return id, err
+}
+
+// facts is the identity as a component keeps it.
+func (id Identity) facts() map[string]any {
+	text, err := json.Marshal(id)
+	if err != nil {
+		panic(err) // of plain values
+	}
+	out := map[string]any{}
+	_ = json.Unmarshal(text, &out)
+	return out
+}
+
+// identity is what a capture is a copy of.
+func (s *Source) identity(i *image, info cephcmd.Info) Identity {
+	id := Identity{
+		FSID: i.pool.fsid, Pool: i.pool.Name, PoolID: i.pool.id, Image: i.Name, ImageID: i.ID,
+		Snapshot: i.snapshot.Name, SnapshotID: i.snapshot.ID, Size: i.snapshot.Size, Piece: i.pool.Piece,
+		Order: info.Order, Features: info.Features, DataPool: info.DataPool, Parent: info.Parent,
+	}
+	if i.from == "" {
+		return id
+	}
+	if before, err := IdentityOf(i.copy.Component); err == nil {
+		id.Increments, id.Piece = before.Increments+1, before.Piece
+	}
+	return id
+}

@@ -1,0 +1,102 @@
+// Package rbd captures block images of Ceph: Cinder's volumes, Glance's images, Nova's disks. Each has one snapshot of
+// ours, which the next capture's difference begins with; Glance's images are read from the snapshot that Glance made.
+package rbd
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"holdfast/internal/cephcmd"
+	"holdfast/internal/point"
+)
+
+// SourceName is the source's word on the command line and in points.
+const SourceName = "rbd"
+
+// Options say what to capture and what is known of it.
+type Options struct {
+	Clusters []Cluster
+	// Vault is the vault's identity; its beginning is part of our snapshots' names, so that two vaults never take each
+	// other's for their own.
+	Vault string
+	// Copies returns the newest good copy of every image in the vault, by the component's name.
+	Copies func(ctx context.Context) (map[string]Copy, error)
+	// Choose decides which images of the pools are captured.
+	Choose Policy
+	// Distrust is after how many increments an image is read in full and compared; 0 is DefaultDistrust.
+	Distrust int
+	Now      func() time.Time
+}
+
+// DefaultDistrust is the number of increments after which an image is read in full.
+const DefaultDistrust = 30
+
+// Cluster is a Ceph cluster with the pools to capture.
+type Cluster struct {
+	cephcmd.Cluster
+	// Prefix begins the names of the cluster's components, "" for the first cluster, else its name and a colon.
+	Prefix string
+	Pools  []Pool
+}
+
+// Pool is a pool whose images are captured.
+type Pool struct {
+	Name  string
+	Piece int64 // bytes of the pieces that images are cut into; 0 for what suits each one's size
+	Ops   int   // reads that one image's export may have in flight; 0 is Ceph's default
+}
+
+// Copy is a good copy of an image in an earlier point.
+type Copy struct {
+	Point     string
+	Component point.Component
+	// Doubt says why the copy must not be built on; "" when nothing speaks against it.
+	Doubt string
+}
+
+// Source captures block images. It implements source.Barrier and source.Checker.
+type Source struct {
+	Options
+	marker marker
+
+	mu      sync.Mutex
+	planned []pool // as the plan saw them
+	held    map[string]*image
+}
+
+// New returns the source.
+func New(o Options) *Source {
+	if o.Distrust == 0 {
+		o.Distrust = DefaultDistrust
+	}
+	return &Source{Options: o, marker: newMarker(o.Vault)}
+}
+
+// Name implements source.Source.
+func (s *Source) Name() string { return SourceName }
+
+// pool is a pool as the plan found it.
+type pool struct {
+	source  *Source
+	cluster *Cluster
+	Pool
+	fsid   string
+	id     int64
+	images []cephcmd.Image
+}
+
+// image is one image on its way through a run.
+type image struct {
+	pool *pool
+	cephcmd.Image
+	component string
+	copy      *Copy
+	from      string           // the snapshot the difference begins with, "" for a full
+	changed   int64            // objects that may differ since; of a full, that may hold something
+	snapshot  cephcmd.Snapshot // what is read
+	ours      bool             // this run made it
+	at        time.Time
+}
+
+func (i *image) spec() cephcmd.Spec { return cephcmd.Spec{Pool: i.pool.Name, Image: i.Name} }
