@@ -24,7 +24,7 @@ import (
 func newRestoreCommand(a *app) *cobra.Command {
 	return group("restore", "bring something of a recovery point back",
 		newRestoreMariaDBCommand(a), newRestoreTableCommand(a), newRestoreFilesCommand(a), newRestoreImageCommand(a),
-		newRestoreResumeCommand(a), newRestoreAbortCommand(a))
+		newRestoreCephCommand(a), newRestoreResumeCommand(a), newRestoreAbortCommand(a))
 }
 
 // restoreOptions are the flags that all restores share.

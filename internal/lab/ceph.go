@@ -127,7 +127,7 @@ func (l *Lab) writeCeph() error {
 	for i := range osdCount {
 		admin += entity(fmt.Sprintf("osd.%d", i), "mon", "allow profile osd", "mgr", "allow profile osd", "osd", "allow *")
 	}
-	holdfast := entity("client.holdfast", "mon", "profile rbd, allow r", "mgr", "profile rbd", "osd", rbdCaps())
+	holdfast := entity("client.holdfast", "mon", holdfastMonCaps, "mgr", "profile rbd, allow r", "osd", holdfastCaps())
 	gateway := entity("client.rgw.lab", "mon", "allow rw", "osd", "allow rwx", "mgr", "allow rw")
 	for name, body := range map[string]string{
 		"ceph.conf": text, "keyring": admin, "keyring.holdfast": holdfast, "keyring.rgw": gateway, "keyring.all": admin + holdfast + gateway,
@@ -139,13 +139,16 @@ func (l *Lab) writeCeph() error {
 	return nil
 }
 
-// rbdCaps let a client snapshot and read the images of every pool.
-func rbdCaps() string {
+// holdfastMonCaps let a client see what the monitors know, each key and each config-key, and change none.
+const holdfastMonCaps = `profile rbd, allow r, allow command "config-key ls", allow command "config-key get", allow command "auth export"`
+
+// holdfastCaps let a client snapshot, read and restore the images of every pool, and look at the gateway.
+func holdfastCaps() string {
 	var caps []string
 	for _, p := range blockPools {
 		caps = append(caps, "profile rbd pool="+p)
 	}
-	return strings.Join(caps, ", ")
+	return strings.Join(append(caps, "allow r pool=.rgw.root", "allow r pool=default.rgw.meta namespace=users.uid"), ", ")
 }
 
 // entity is a keyring's section: a new key and capabilities, in pairs of service and what is allowed. Keys are in Ceph's

@@ -27,9 +27,9 @@ func lineDiff(was, now []byte) []string {
 	if head == len(a) && head == len(b) {
 		return nil
 	}
-	lines := marked("  ", a[:head])
+	lines := prefixed("  ", a[:head])
 	lines = append(lines, middle(a[head:len(a)-tail], b[head:len(b)-tail])...)
-	return around(append(lines, marked("  ", a[len(a)-tail:])...))
+	return around(append(lines, prefixed("  ", a[len(a)-tail:])...))
 }
 
 func splitLines(text []byte) []string {
@@ -39,7 +39,7 @@ func splitLines(text []byte) []string {
 	return strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
 }
 
-func marked(mark string, lines []string) []string {
+func prefixed(mark string, lines []string) []string {
 	out := make([]string, len(lines))
 	for i, l := range lines {
 		out[i] = mark + l
@@ -50,7 +50,7 @@ func marked(mark string, lines []string) []string {
 // middle aligns two texts by their longest common subsequence.
 func middle(a, b []string) []string {
 	if len(a)*len(b) > mostPairs {
-		return slices.Concat(marked("- ", a), marked("+ ", b))
+		return slices.Concat(prefixed("- ", a), prefixed("+ ", b))
 	}
 	// common[i][j] is how many lines a[i:] and b[j:] have in common.
 	common := make([][]int32, len(a)+1)
@@ -81,7 +81,7 @@ func middle(a, b []string) []string {
 			j++
 		}
 	}
-	return slices.Concat(out, marked("- ", a[i:]), marked("+ ", b[j:]))
+	return slices.Concat(out, prefixed("- ", a[i:]), prefixed("+ ", b[j:]))
 }
 
 // around leaves the lines that differ and those near them.

@@ -19,13 +19,13 @@ const rootPool = ".rgw.root"
 // gateway asks for realms, zone groups, zones and users of the object gateway, if the cluster has one.
 func (c *capture) gateway(ctx context.Context) error {
 	e := Entry{File: "rgw", Command: "radosgw-admin", For: "the object gateway's realms, zone groups, zones and users"}
-	if !slices.ContainsFunc(c.osds.Pools, func(p pool) bool { return p.Name == rootPool }) {
+	if !c.hasGateway() {
 		e.State, e.Reason = Absent, "there is no pool "+rootPool
 		c.record(e)
 		return nil
 	}
 	// radosgw-admin aborts where it may not read, and leaves a report of its crash to the cluster.
-	if a, err := c.program(ctx, "rados", "--pool", rootPool, "ls"); err != nil || a.Err != 0 {
+	if a, err := c.list(ctx, place{pool: rootPool}); err != nil || a.Err != 0 {
 		return errors.Join(err, c.keepAnswer(e, a, gatewayRoot, inJSON))
 	}
 	for _, kind := range []struct{ word, list, use, back string }{
@@ -98,6 +98,15 @@ const programMissing = 127
 // place is where a zone keeps objects: a pool, and a namespace in it.
 type place struct{ pool, namespace string }
 
+// list lists the objects in a place, one name in a line.
+func (c *capture) list(ctx context.Context, p place) (cephcmd.Answer, error) {
+	return c.program(ctx, "rados", "--pool", p.pool, "--namespace", p.namespace, "ls")
+}
+
+func (c *capture) hasGateway() bool {
+	return slices.ContainsFunc(c.osds.Pools, func(p pool) bool { return p.Name == rootPool })
+}
+
 // parsePlace reads a zone's pool, written as pool or pool:namespace.
 func parsePlace(s string) place {
 	p, namespace, _ := strings.Cut(s, ":")
@@ -112,7 +121,7 @@ func (c *capture) gatewayUsers(ctx context.Context) error {
 		if p.pool == "" {
 			continue
 		}
-		a, err := c.program(ctx, "rados", "--pool", p.pool, "--namespace", p.namespace, "ls")
+		a, err := c.list(ctx, p)
 		if err != nil {
 			return err
 		}
