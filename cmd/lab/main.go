@@ -80,6 +80,7 @@ func upCommand() *cobra.Command {
 	f.IntVar(&opts.ShardNodes, "shard-nodes", 1, "nodes of each further cluster")
 	f.BoolVar(&opts.Containers, "containers", false, "run mariadbd in containers, one docker engine per host")
 	f.BoolVar(&opts.Ceph, "ceph", false, "a Ceph cluster with a gateway, and in it what the databases speak of")
+	f.BoolVar(&opts.EmptyPools, "empty-pools", false, "with --ceph: nothing is in its pools")
 	f.BoolVar(&opts.OpenStack, "openstack", false, "the real Keystone, Glance and Cinder on them, with a Ceph cluster")
 	f.IntVar(&opts.Rows, "rows", 0, "scale of the OpenStack rows; 0 for a few thousand")
 	f.IntVar(&opts.BulkMiB, "bulk", 0, "size of an extra schema for benches, in MiB")

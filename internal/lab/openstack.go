@@ -3,7 +3,6 @@ package lab
 import (
 	"context"
 	"embed"
-	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -245,12 +244,15 @@ func (l *Lab) awaitOpenStack(ctx context.Context) error {
 		return last == nil, nil
 	})
 	if err != nil {
-		return fmt.Errorf("wait until OpenStack is ready: %w: %w", err, errors.Join(last))
+		return fmt.Errorf("wait until OpenStack is ready: %w: %w", err, last)
 	}
 	return nil
 }
 
 func (l *Lab) openstackReady(ctx context.Context) error {
+	if _, err := os.Stat(filepath.Join(l.openstackDir(), "cinder", "ready")); err != nil {
+		return err
+	}
 	cloud, err := l.Cloud(ctx)
 	if err != nil {
 		return err
@@ -266,6 +268,21 @@ func (l *Lab) Cloud(ctx context.Context) (*openstack.Cloud, error) {
 	return openstack.Login(ctx, openstack.Access{
 		Identity: l.OpenStack.Identity, User: adminUser, Password: secret.New(l.adminPassword()), Project: adminProject,
 	})
+}
+
+// OpenStackErrors are the lines of the services' logs that tell of errors, for the message of a test that failed.
+func (l *Lab) OpenStackErrors() string {
+	var found strings.Builder
+	logs, _ := filepath.Glob(filepath.Join(l.openstackDir(), "log", "*.log"))
+	for _, log := range logs {
+		text, _ := os.ReadFile(log)
+		for line := range strings.Lines(string(text)) {
+			if strings.Contains(line, " ERROR ") || strings.Contains(line, " CRITICAL ") {
+				found.WriteString(filepath.Base(log) + ": " + line)
+			}
+		}
+	}
+	return found.String()
 }
 
 // fillOpenStack has the services make what most clouds have: an image, a volume to boot from, and one with a snapshot.

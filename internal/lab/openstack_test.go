@@ -19,6 +19,11 @@ func login(t *testing.T, l *lab.Lab) *openstack.Cloud {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log("the services say:", l.OpenStackErrors())
+		}
+	})
 	return cloud
 }
 

@@ -96,22 +96,7 @@ func (c *Cloud) Ready(ctx context.Context) error {
 	if _, err := c.List(ctx, Image); err != nil {
 		return err
 	}
-	var answer struct {
-		Services []struct{ Binary, Host, State string }
-		Pools    []struct{ Name string }
-	}
-	if _, err := c.call(ctx, "GET", c.volumes+"/os-services", nil, &answer); err != nil {
-		return err
-	}
-	up := map[string]bool{}
-	for _, s := range answer.Services {
-		up[s.Binary] = up[s.Binary] || s.State == "up"
-	}
-	for _, s := range []string{"cinder-volume", "cinder-scheduler", "cinder-backup"} {
-		if !up[s] {
-			return fmt.Errorf("%s is not up", s)
-		}
-	}
+	var answer struct{ Pools []struct{ Name string } }
 	if _, err := c.call(ctx, "GET", c.volumes+"/scheduler-stats/get_pools", nil, &answer); err != nil {
 		return err
 	}

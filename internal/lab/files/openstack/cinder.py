@@ -7,8 +7,10 @@ usage: cinder.py --config-file FILE
 from cinder.cmd import volume as volume_command
 from cinder.cmd import backup as backup_command  # noqa: F401
 
+import os
 import sys
 
+import eventlet
 import os_brick
 from os_brick import privileged
 from oslo_config import cfg
@@ -59,9 +61,19 @@ def backends():
         yield service.Service.create(host=host, binary="cinder-volume", service_name=name, coordination=True)
 
 
+def announce(scheduler):
+    """Makes a file as soon as the scheduler knows who keeps volumes and who makes backups, which no API tells."""
+    known = scheduler.manager.driver.host_manager
+    while not (known.service_states and known.backup_service_states):
+        eventlet.sleep(0.05)
+    open(os.path.join(CONF.state_path, "ready"), "w").close()
+
+
 def services():
+    scheduler = service.Service.create(binary="cinder-scheduler")
+    eventlet.spawn(announce, scheduler)
+    yield scheduler
     yield from backends()
-    yield service.Service.create(binary="cinder-scheduler")
     slots = utils.semaphore_factory(CONF.backup_max_operations, 1)
     yield service.Service.create(
         binary="cinder-backup", service_name="backup", coordination=True, process_number=1, semaphore=slots)
