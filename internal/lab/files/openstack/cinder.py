@@ -17,7 +17,7 @@ from oslo_config import cfg
 from oslo_log import log
 from oslo_service import service as launching
 
-from cinder import coordination, objects, privsep, rpc, service, utils, version
+from cinder import context, coordination, objects, privsep, rpc, service, utils, version
 from cinder.common import config
 
 CONF = cfg.CONF
@@ -62,10 +62,13 @@ def backends():
 
 
 def announce(scheduler):
-    """Makes a file as soon as the scheduler knows who keeps volumes and who makes backups, which no API tells."""
+    """Makes a file as soon as the scheduler knows who keeps volumes and who makes backups, which no API tells. It asks
+    them, since who was not ready when it told of itself does so again only after a while.
+    """
     known = scheduler.manager.driver.host_manager
-    while not (known.service_states and known.backup_service_states):
-        eventlet.sleep(0.05)
+    while not (known.service_states and any(b["backend_state"] for b in known.backup_service_states.values())):
+        eventlet.sleep(0.3)
+        scheduler.manager.request_service_capabilities(context.get_admin_context())
     open(os.path.join(CONF.state_path, "ready"), "w").close()
 
 
