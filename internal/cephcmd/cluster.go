@@ -91,7 +91,10 @@ const (
 	exitAccess   = 13
 	exitBusy     = 16
 	exitExists   = 17
+	exitReadOnly = 30 // the exclusive lock was lost
 	exitNotEmpty = 39
+	exitRestart  = 85
+	exitShutdown = 108
 	exitTimeout  = 110
 	exitMissing  = 127 // the shell's: there is no such program
 )

@@ -64,6 +64,16 @@ func (c Cluster) Prepare(ctx context.Context, s Spec, shape Shape, source secret
 	return c.explain(host.Run(ctx, c.On, cmd), "rbd", args)
 }
 
+// IsCutOff reports whether a copy failed because the client that did the work went away: the one that holds the image's
+// lock, because it writes, does it for all others.
+func IsCutOff(err error) bool {
+	switch exitCode(err) {
+	case exitReadOnly, exitRestart, exitShutdown, exitTimeout:
+		return true
+	}
+	return false
+}
+
 // Copy brings all content of a prepared image into the cluster. One that was cut off goes on.
 func (c Cluster) Copy(ctx context.Context, s Spec) error {
 	return c.Run(ctx, "rbd", "migration", "execute", "--no-progress", s.String())

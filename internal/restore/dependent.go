@@ -59,24 +59,32 @@ func Dependents(state string) ([]Dependent, error) {
 	}
 	var all []Dependent
 	for _, name := range names {
-		text, err := os.ReadFile(name)
+		d, err := readDependent(name)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // it has just ended
 		}
-		d := Dependent{dir: filepath.Dir(name)}
-		if err == nil {
-			err = json.Unmarshal(text, &d)
-		}
-		if err == nil && d.ID+".json" != filepath.Base(name) {
-			err = errors.New("it names another restore")
-		}
 		if err != nil {
-			return nil, fmt.Errorf("read state of an instant restore %s: %w", name, err)
+			return nil, err
 		}
 		all = append(all, d)
 	}
 	slices.SortFunc(all, func(a, b Dependent) int { return cmp.Or(a.Started.Compare(b.Started), cmp.Compare(a.ID, b.ID)) })
 	return all, nil
+}
+
+func readDependent(name string) (Dependent, error) {
+	d := Dependent{dir: filepath.Dir(name)}
+	text, err := os.ReadFile(name)
+	if err == nil {
+		err = json.Unmarshal(text, &d)
+	}
+	if err == nil && d.ID+".json" != filepath.Base(name) {
+		err = errors.New("it names another restore")
+	}
+	if err != nil {
+		return d, fmt.Errorf("read state of an instant restore %s: %w", name, err)
+	}
+	return d, nil
 }
 
 // SelectDependent finds the one that an operator names, or with "" the only one.
@@ -116,6 +124,18 @@ func (d *Dependent) save() error {
 		return err
 	}
 	return durable.WriteFile(d.path(".json"), append(text, '\n'), 0o600)
+}
+
+// reload reads the record again, since another process may have brought the restore on meanwhile.
+func (d *Dependent) reload() error {
+	now, err := readDependent(d.path(".json"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return errors.Join(problem.New(problem.NotFound, "", "instant restore %s of %s has ended meanwhile", d.ID, d.Target), os.Remove(d.path(".lock")))
+	}
+	if err == nil {
+		*d = now
+	}
+	return err
 }
 
 // forget removes the record.

@@ -2,8 +2,10 @@ package restore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
+	"os"
 	"strings"
 	"time"
 
@@ -202,22 +204,45 @@ func (i *Instant) serving(ctx context.Context, do func(context.Context) error) e
 		return err
 	}
 	defer unlock()
-	l, err := new(net.ListenConfig).Listen(ctx, "tcp", i.record.Address)
+	l, err := i.listen(ctx)
 	if err != nil {
-		return problem.New(problem.Failed, "free the address, or give another one with --listen to a new restore", "serve the image: %w", err)
-	}
-	if i.fresh {
-		host, _, _ := net.SplitHostPort(i.record.Address)
-		_, port, _ := net.SplitHostPort(l.Addr().String())
-		i.record.Address, i.record.Layout = net.JoinHostPort(host, port), i.what.layout
-		if err := i.record.save(); err != nil {
-			l.Close()
-			return err
-		}
+		return err
 	}
 	s := serve.Start(l, i.record.Token, i.what, i.unread())
 	defer s.Close()
 	return do(ctx)
+}
+
+// listen takes the address, and completes a record that is new or reads again how far one has come.
+func (i *Instant) listen(ctx context.Context) (net.Listener, error) {
+	if !i.fresh {
+		if err := i.record.reload(); err != nil {
+			return nil, err
+		}
+	}
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", i.record.Address)
+	if err != nil {
+		err = problem.New(problem.Failed, "free the address, or give another one with --listen to a new restore", "serve the image: %w", err)
+		return nil, errors.Join(err, i.unbegun())
+	}
+	if !i.fresh {
+		return l, nil
+	}
+	host, _, _ := net.SplitHostPort(i.record.Address)
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	i.record.Address, i.record.Layout = net.JoinHostPort(host, port), i.what.layout
+	if err := i.record.save(); err != nil {
+		return nil, errors.Join(err, i.unbegun(), l.Close())
+	}
+	return l, nil
+}
+
+// unbegun leaves nothing of a restore that could not begin.
+func (i *Instant) unbegun() error {
+	if !i.fresh {
+		return nil
+	}
+	return os.Remove(i.record.path(".lock"))
 }
 
 // unread tells an error of the vault, each once.

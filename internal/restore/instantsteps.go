@@ -121,11 +121,18 @@ func (i *Instant) patiently(ctx context.Context, do func() error) error {
 		if !cephcmd.IsBusy(err) {
 			return err
 		}
-		select {
-		case <-ctx.Done():
+		if sleep(ctx, poll) != nil {
 			return err
-		case <-time.After(poll):
 		}
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
 	}
 }
 
@@ -140,8 +147,24 @@ func (i *Instant) bring(ctx context.Context) error {
 		done := make(chan struct{})
 		defer close(done)
 		go i.follow(ctx, name, done)
-		return i.on.Copy(ctx, i.target)
+		return i.copied(ctx)
 	})
+}
+
+// again is how often a copy is begun anew that ended because a client of the image did.
+const again = 20
+
+// copied copies until all is there, whoever opens and closes the image meanwhile.
+func (i *Instant) copied(ctx context.Context) error {
+	for n := 0; ; n++ {
+		err := i.on.Copy(ctx, i.target)
+		if !cephcmd.IsCutOff(err) || n == again {
+			return err
+		}
+		if err := sleep(ctx, poll); err != nil {
+			return err
+		}
+	}
 }
 
 // state is how far the image has come, nil when it is like any other.

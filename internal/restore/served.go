@@ -101,7 +101,7 @@ func checkAddress(address string) error {
 	}
 	switch ip := net.ParseIP(host); {
 	case host == "" || ip != nil && ip.IsUnspecified():
-		return problem.New(problem.Usage, "give the one that the computes reach this host at", "--listen needs an address that rbd can connect to")
+		return problem.New(problem.Usage, "give the one that the computes reach this host at", "--listen %q is no address to connect to", host)
 	case ip != nil && ip.To4() == nil:
 		return problem.New(problem.Usage, "give a name of this host that the computes know, with --listen", "rbd takes no IPv6 address in a URL: %s", host)
 	}
