@@ -170,7 +170,28 @@ func (p Process) Written() int64 {
 func (r *Run) Freeze(l *lab.Lab, component string, written int64, fits func(Process) bool) Process {
 	r.t.Helper()
 	r.Await(func(e event.Event) bool { return e.Kind == event.Started && e.Component == component })
-	p := r.find(l, fits)
+	return r.freeze(r.find(l, fits), written)
+}
+
+// FreezeChild is Freeze for a process that the command started on this machine, as soon as it is there.
+func (r *Run) FreezeChild(written int64, fits func(Process) bool) Process {
+	r.t.Helper()
+	for tick := time.NewTicker(time.Millisecond); ; {
+		for _, p := range Descendants(r.PID()) {
+			if fits(p) {
+				tick.Stop()
+				return r.freeze(p, written)
+			}
+		}
+		select {
+		case <-r.ended:
+			r.t.Fatalf("holdfast ended before the process was there: %s", r.events.text())
+		case <-tick.C:
+		}
+	}
+}
+
+func (r *Run) freeze(p Process, written int64) Process {
 	for slice := time.NewTicker(3 * time.Millisecond); ; <-slice.C {
 		p.Signal(r.t, syscall.SIGSTOP)
 		if p.Written() >= written {

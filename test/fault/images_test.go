@@ -1,0 +1,308 @@
+package fault
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"holdfast/internal/event"
+	"holdfast/internal/lab"
+	"holdfast/internal/lab/labtest"
+	"holdfast/internal/point"
+	"holdfast/test/journey"
+)
+
+const mebi = int64(1) << 20
+
+// pool is a Ceph cluster of the tests of this file, with an operator whose vault is new.
+type pool struct {
+	*journey.Operator
+	t   *testing.T
+	lab *lab.Lab
+}
+
+func newPool(t *testing.T) *pool {
+	t.Helper()
+	l := labtest.Shared(t, labtest.Hosts, labtest.EmptyCeph)
+	p := &pool{journey.At(t, journey.NewSite(t, l, nil)), t, l}
+	p.Init()
+	t.Cleanup(p.empty)
+	return p
+}
+
+// empty takes everything out of the pool again.
+func (p *pool) empty() {
+	for _, name := range strings.Fields(p.rbd("ls", "volumes")) {
+		p.rbd("snap", "purge", "--no-progress", "volumes/"+name)
+		p.rbd("rm", "--no-progress", "volumes/"+name)
+	}
+	for _, line := range strings.Split(strings.TrimSpace(p.rbd("trash", "ls", "--all", "volumes")), "\n") {
+		if id, _, ok := strings.Cut(line, " "); ok {
+			p.rbd("snap", "purge", "--no-progress", "--pool", "volumes", "--image-id", id)
+			p.rbd("trash", "rm", "--no-progress", "volumes/"+id)
+		}
+	}
+}
+
+func (p *pool) rbd(args ...string) string {
+	p.t.Helper()
+	// Also what the test's end calls is bounded, and not by the test's own context, which is over then.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(p.t.Context()), time.Minute)
+	defer cancel()
+	out, err := p.lab.Rbd(ctx, args...)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return out
+}
+
+// image makes an image of that many MiB, all of it written.
+func (p *pool) image(name string, mib int64) {
+	p.t.Helper()
+	i := &lab.Image{Pool: "volumes", Name: name, Size: mib * mebi}
+	for n := range mib / 4 {
+		i.Do("write", n*4*mebi, 4*mebi, n+mib)
+	}
+	if err := p.lab.MakeImages(p.t.Context(), i); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// change writes a little, at a place that n chooses.
+func (p *pool) change(name string, n int64) {
+	p.t.Helper()
+	i := &lab.Image{Pool: "volumes", Name: name}
+	i.Do("write", n%4*mebi, 64<<10, n)
+	if err := p.lab.ChangeImages(p.t.Context(), i); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// snapshots lists all snapshots of images that have a name and of those in the trash, as IMAGE@SNAPSHOT.
+func (p *pool) snapshots() (all []string) {
+	p.t.Helper()
+	var lines []struct{ Image, Snapshot string }
+	if err := json.Unmarshal([]byte(p.rbd("ls", "--long", "--format", "json", "volumes")), &lines); err != nil {
+		p.t.Fatal(err)
+	}
+	for _, l := range lines {
+		if l.Snapshot != "" {
+			all = append(all, l.Image+"@"+l.Snapshot)
+		}
+	}
+	var trash []struct{ ID string }
+	if err := json.Unmarshal([]byte(p.rbd("trash", "ls", "--all", "--format", "json", "volumes")), &trash); err != nil {
+		p.t.Fatal(err)
+	}
+	for _, i := range trash {
+		var snaps []struct{ Name string }
+		if err := json.Unmarshal([]byte(p.rbd("snap", "ls", "--pool", "volumes", "--image-id", i.ID, "--format", "json")), &snaps); err != nil {
+			p.t.Fatal(err)
+		}
+		for _, s := range snaps {
+			all = append(all, i.ID+"@"+s.Name)
+		}
+	}
+	return all
+}
+
+// raw is what an image, or a snapshot of it, holds.
+func (p *pool) raw(spec string) string {
+	p.t.Helper()
+	file := filepath.Join(p.t.TempDir(), "raw")
+	p.rbd("export", "--no-progress", spec, file)
+	return p.read(file)
+}
+
+func (p *pool) read(file string) string {
+	p.t.Helper()
+	data, err := os.ReadFile(file)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return string(data)
+}
+
+// restored is what a point gives back.
+func (p *pool) restored(point, name string) string {
+	p.t.Helper()
+	file := filepath.Join(p.t.TempDir(), "restored")
+	p.Run("restore", "image", point, name, "--to", file, "--yes")
+	return p.read(file)
+}
+
+// exporting is the process that reads the image.
+func exporting(name string) func(journey.Process) bool {
+	return func(p journey.Process) bool {
+		return p.Name() == "rbd" && p.Has("export-diff") && slices.ContainsFunc(p.Args, func(a string) bool { return strings.Contains(a, name+"@") })
+	}
+}
+
+// TestImageThatGoesWhileItIsRead removes, in every way there is, what an export reads. Readers then get zeros and no
+// error: nothing of that may count as good, and nothing of ours may be left.
+func TestImageThatGoesWhileItIsRead(t *testing.T) {
+	p := newPool(t)
+	for name, c := range map[string]struct {
+		strike func(name string)
+		good   bool
+	}{
+		"deleted": {func(name string) {
+			p.rbd("snap", "purge", "--no-progress", "volumes/"+name)
+			p.rbd("rm", "--no-progress", "volumes/"+name)
+		}, false},
+		"unsnapped": {func(name string) { p.rbd("snap", "purge", "--no-progress", "volumes/"+name) }, false},
+		"replaced": {func(name string) {
+			p.rbd("snap", "purge", "--no-progress", "volumes/"+name)
+			p.rbd("rm", "--no-progress", "volumes/"+name)
+			p.image(name, 4)
+		}, false},
+		"renamed": {func(name string) { p.rbd("rename", "volumes/"+name, "volumes/"+name+"-now") }, true},
+		"trashed": {func(name string) { p.rbd("trash", "mv", "volumes/"+name) }, true},
+		"resized": {func(name string) {
+			p.rbd("resize", "--no-progress", "--allow-shrink", "--size", "8M", "volumes/"+name)
+		}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			image := "volume-" + name
+			p.image(image, 128)
+			want := p.raw("volumes/" + image)
+			run := p.Start("backup", "rbd", "--only", "volumes/"+image)
+			frozen := run.FreezeChild(mebi, exporting(image))
+			c.strike(image)
+			frozen.Continue()
+			r := run.Wait()
+			var got point.Point
+			if err := json.Unmarshal([]byte(r.Stdout), &got); err != nil {
+				t.Fatalf("%v: %s", err, r.Stderr)
+			}
+			k, _ := got.Component("rbd", "volumes/"+image)
+			if c.good {
+				if k.State != point.Good || p.restored(got.ID, k.Name) != want {
+					t.Errorf("the copy is %s (%s), and was to be good and equal", k.State, k.Reason)
+				}
+			} else if k.State != point.ComponentFailed || r.Code == 0 || !strings.Contains(k.Reason, "while it was read") && !strings.Contains(k.Reason, "is not the one") {
+				t.Errorf("the copy is %s (%s), exit code %d", k.State, k.Reason, r.Code)
+			}
+		})
+	}
+	last := p.Backup("rbd")
+	var ours []string
+	for _, s := range p.snapshots() {
+		if strings.Contains(s, "@backup.holdfast-") {
+			ours = append(ours, s)
+		}
+	}
+	if len(ours) != len(last.Components) {
+		t.Errorf("%d images have the snapshots %q", len(last.Components), ours)
+	}
+}
+
+// TestExportIsKilled: a capture whose rbd is killed fails alone, and the next one is an increment from where it was.
+func TestExportIsKilled(t *testing.T) {
+	p := newPool(t)
+	p.image("volume-a", 64)
+	p.image("volume-b", 8)
+	first := p.Backup("rbd")
+	p.change("volume-a", 1)
+	p.change("volume-b", 1)
+	run := p.Start("backup", "rbd")
+	run.FreezeChild(0, exporting("volume-a")).Signal(t, 9)
+	r := run.Wait()
+	var second point.Point
+	if err := json.Unmarshal([]byte(r.Stdout), &second); err != nil || r.Code != 3 {
+		t.Fatalf("exit code %d, %v: %s", r.Code, err, r.Stderr)
+	}
+	a, _ := second.Component("rbd", "volumes/volume-a")
+	b, _ := second.Component("rbd", "volumes/volume-b")
+	if a.State != point.ComponentFailed || b.State != point.Good || b.Mode != point.Incremental {
+		t.Errorf("a %s (%s), b %s %s", a.State, a.Reason, b.State, b.Mode)
+	}
+	third := p.Backup("rbd")
+	a, _ = third.Component("rbd", "volumes/volume-a")
+	if a.State != point.Good || a.Mode != point.Incremental || a.Parent != first.ID {
+		t.Errorf("after the kill: %s %s from %s (%s)", a.State, a.Mode, a.Parent, a.Reason)
+	}
+	if p.restored(third.ID, a.Name) != p.raw("volumes/volume-a") {
+		t.Error("the third point gives volume-a back differently")
+	}
+	if got := p.snapshots(); len(got) != 2 {
+		t.Errorf("snapshots: %q", got)
+	}
+}
+
+// TestImagesUnderKills kills runs at random moments. Whatever the moment, the next run is good, no snapshot of ours is left
+// but one for each image, and every earlier point gives back what it held.
+func TestImagesUnderKills(t *testing.T) {
+	p := newPool(t)
+	names := []string{"volume-a", "volume-b", "volume-c"}
+	for _, n := range names {
+		p.image(n, 16)
+	}
+	dice := rand.New(rand.NewPCG(7, 7))
+	want := map[string]string{}
+	killed := 0
+	for round := range int64(moments()) {
+		for i, n := range names {
+			if dice.IntN(3) > 0 {
+				p.change(n, round*3+int64(i))
+			}
+		}
+		run := p.Start("backup", "rbd")
+		phase := []event.Kind{event.RunStarted, event.Planned, event.Started, event.Finished}[dice.IntN(4)]
+		run.Await(func(e event.Event) bool { return e.Kind == phase })
+		time.Sleep(time.Duration(dice.IntN(400)) * time.Millisecond) // the moment is what the seed makes it
+		if _, was := run.Kill(); was {
+			killed++
+		}
+		good := p.Backup("rbd")
+		if good.State != point.Complete {
+			t.Fatalf("round %d, after a kill at %s: %+v", round, phase, good)
+		}
+		if got := p.snapshots(); len(got) != len(names) {
+			t.Errorf("round %d: snapshots %q", round, got)
+		}
+		for _, n := range names {
+			want[good.ID+" volumes/"+n] = p.raw("volumes/" + n)
+		}
+	}
+	if killed == 0 {
+		t.Error("no run was killed")
+	}
+	for what, data := range want {
+		id, name, _ := strings.Cut(what, " ")
+		if p.restored(id, name) != data {
+			t.Errorf("point %s gives %s back differently", id, name)
+		}
+	}
+}
+
+// TestOtherVaultsSnapshots: two vaults of one cloud leave each other's snapshots alone, and say so.
+func TestOtherVaultsSnapshots(t *testing.T) {
+	p := newPool(t)
+	p.image("volume-a", 8)
+	p.Backup("rbd")
+	other := journey.At(t, journey.NewSite(t, p.lab, nil))
+	other.Init()
+	second := other.Backup("rbd")
+	if got := p.snapshots(); len(got) != 2 {
+		t.Errorf("snapshots %q", got)
+	}
+	if !strings.Contains(fmt.Sprint(second.Notes), "another vault") {
+		t.Errorf("notes %q", second.Notes)
+	}
+	p.change("volume-a", 1)
+	third := p.Backup("rbd")
+	if a, _ := third.Component("rbd", "volumes/volume-a"); a.Mode != point.Incremental {
+		t.Errorf("mode %s: %s", a.Mode, a.Reason)
+	}
+	if got := p.snapshots(); len(got) != 2 {
+		t.Errorf("snapshots %q", got)
+	}
+}
