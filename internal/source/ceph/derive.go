@@ -62,6 +62,10 @@ func optionsConf(options []option) []byte {
 	for _, section := range slices.Sorted(maps.Keys(by)) {
 		fmt.Fprintf(&out, "[%s]\n", section)
 		for _, o := range by[section] {
+			if strings.ContainsAny(o.Value, "\n\r") {
+				fmt.Fprintf(&out, "# %s has more than one line: see options.json\n", o.Name)
+				continue
+			}
 			fmt.Fprintf(&out, "%s = %s\n", o.Name, confValue(o.Value))
 		}
 		out.WriteByte('\n')
@@ -69,13 +73,13 @@ func optionsConf(options []option) []byte {
 	return out.Bytes()
 }
 
-// confValue is a value as ceph.conf takes it: a # or ; in it would begin a comment.
+// confValue is a value as ceph.conf takes it, where a # or ; begins a comment, in quotes too.
 func confValue(v string) string {
-	if !strings.ContainsAny(v, "#;\"'\\\n") && v == strings.TrimSpace(v) {
-		return v
+	escaped := strings.NewReplacer(`\`, `\\`, `"`, `\"`, "'", `\'`, "#", `\#`, ";", `\;`).Replace(v)
+	if v != strings.TrimSpace(v) || v == "" {
+		return `"` + escaped + `"`
 	}
-	v = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`).Replace(v)
-	return `"` + v + `"`
+	return escaped
 }
 
 func (c *capture) ruleNames() map[int]string {

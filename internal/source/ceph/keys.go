@@ -84,6 +84,9 @@ func (c *capture) keepKeys() error {
 	values.State = Present
 	for _, k := range c.keys {
 		values.Size += k.Size
+		if strings.HasPrefix(k.Key, "config/") || strings.HasPrefix(k.Key, "config-history/") {
+			continue // the options' own store, which options.conf is for
+		}
 		script += fmt.Sprintf("ceph config-key set %s -i %s\n", quoted(k.Key), quoted("config-key/"+k.File))
 	}
 	c.record(values)
