@@ -84,6 +84,12 @@ mariadb:
     - {id: 0, nodes: [ctl1, ctl2]}
     - {id: 1, user: b1, password: {file: b1}}
   control: {kind: command, stop: "stop it", start: s, bootstrap: b}
+ceph:
+  - conf: ceph.conf
+  - {name: far, conf: /etc/ceph/far.conf, id: backup, run_on: ctl1, container: ceph_mon, engine: podman}
+rbd:
+  pools: [volumes, {name: images, cluster: far, piece: 1MiB, ops: 4}]
+  distrust: 7
 `
 
 func wholeConfig(file string) Config {
@@ -111,6 +117,11 @@ func wholeConfig(file string) Config {
 			},
 			Control: Control{Kind: "command", Stop: "stop it", Start: "s", Bootstrap: "b"},
 		},
+		Ceph: []Ceph{
+			{Name: "ceph", Conf: "/etc/hf/ceph.conf", ID: "holdfast"},
+			{Name: "far", Conf: "/etc/ceph/far.conf", ID: "backup", RunOn: "ctl1", Container: "ceph_mon", Engine: "podman"},
+		},
+		RBD: &RBD{Pools: []Pool{{Name: "volumes"}, {Name: "images", Cluster: "far", Piece: 1 << 20, Ops: 4}}, Distrust: 7},
 	}
 }
 
