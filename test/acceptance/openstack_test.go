@@ -236,6 +236,29 @@ func TestVolumeDeletedInCinder(t *testing.T) {
 	s.left("volumes")
 }
 
+// TestCloneSourceDeletedInCinder deletes a volume that another is a clone of. Cinder keeps its image until the clone is
+// gone too, and removes it then only if nobody made a snapshot of it meanwhile.
+func TestCloneSourceDeletedInCinder(t *testing.T) {
+	s := onCloud(t)
+	source := s.volume("source", 8)
+	s.op.Backup("rbd")
+	clone, err := s.cloud.Create(t.Context(), openstack.NewVolume{Name: "clone", GiB: 1, Volume: source})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.remove(openstack.Volume, source)
+	s.left("volumes", "volume-"+clone.ID, "volume-"+source+".deleted")
+	p := s.op.Backup("rbd")
+	if c, ok := p.Component("rbd", "volumes/volume-"+clone.ID); !ok || c.State != point.Good {
+		t.Errorf("the clone is %+v", c)
+	}
+	if got := s.snapshots("volumes/volume-" + source + ".deleted"); !slices.Equal(got, []string{"volume-" + clone.ID + ".clone_snap"}) {
+		t.Errorf("what Cinder keeps of the source has the snapshots %q", got)
+	}
+	s.remove(openstack.Volume, clone.ID)
+	s.left("volumes")
+}
+
 // TestImageDeletedInGlance deletes images during and after a backup: Glance must never find a snapshot that is not its own.
 func TestImageDeletedInGlance(t *testing.T) {
 	s := onCloud(t)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strings"
 
 	"golang.org/x/sync/errgroup"
 
@@ -103,7 +104,7 @@ func (s *Source) planPool(p *pool, copies map[string]Copy, plan *source.Plan) {
 func (i *image) task() source.Task {
 	return source.Task{
 		Source: SourceName, Name: i.component, Kind: point.Image, Mode: point.Full, Host: i.pool.cluster.On.String(),
-		Path: SourceName + "/" + i.component + ".raw", Required: true, Estimate: i.Size,
+		Path: SourceName + "/" + i.component + ".raw", Required: !i.deleted(), Estimate: i.Size,
 	}
 }
 
@@ -116,10 +117,17 @@ const GlanceSnapshot = "snap"
 // glances reports whether an image is Glance's: another snapshot would keep Glance from deleting it and leave it broken.
 func (i *image) glances() bool { return glanceName.MatchString(i.Name) }
 
+// deleted reports whether an image is of a volume that Cinder deleted while it had clones. Cinder removes it with the last of
+// them, but not if somebody made a snapshot of it meanwhile: then it stays for ever.
+func (i *image) deleted() bool { return strings.HasSuffix(i.Name, ".deleted") }
+
 // skip says why an image is not captured, or "".
 func (s *Source) skip(i *image) string {
 	if why := s.Choose.skip(i); why != "" {
 		return why
+	}
+	if i.deleted() {
+		return "Cinder deleted it, and keeps it only for its clones, which are captured whole"
 	}
 	if i.glances() {
 		if snap, ok := i.Snapshot(GlanceSnapshot); !ok || !snap.Protected {
