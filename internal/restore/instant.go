@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -31,6 +32,8 @@ type Instant struct {
 	what   served
 	record Dependent
 	fresh  bool // this process began it
+
+	trouble trouble
 }
 
 // InstantOptions say where the image is to be and how it is served.
@@ -208,9 +211,9 @@ func (i *Instant) serving(ctx context.Context, do func(context.Context) error) e
 	if err != nil {
 		return err
 	}
-	s := serve.Start(l, i.record.Token, i.what, i.unread())
+	s := serve.Start(l, i.record.Token, i.what, i.unread)
 	defer s.Close()
-	return do(ctx)
+	return i.because(do(ctx))
 }
 
 // listen takes the address, and completes a record that is new or reads again how far one has come.
@@ -245,18 +248,37 @@ func (i *Instant) unbegun() error {
 	return os.Remove(i.record.path(".lock"))
 }
 
-// unread tells an error of the vault, each once.
-func (i *Instant) unread() func(error) {
-	told := make(chan string, 1)
-	told <- ""
-	return func(err error) {
-		last := <-told
-		if text := err.Error(); text != last {
-			i.r.emit(event.Event{Kind: event.Note, Component: i.target.String(), Text: "could not be served: " + text})
-			last = text
-		}
-		told <- last
+// trouble is what keeps the image from being served.
+type trouble struct {
+	mu    sync.Mutex
+	first error
+	told  time.Time
+}
+
+// silence is how long no other trouble is told: where one piece cannot be read, the next often cannot either.
+const silence = 10 * time.Second
+
+// unread takes an error of the vault.
+func (i *Instant) unread(err error) {
+	i.trouble.mu.Lock()
+	defer i.trouble.mu.Unlock()
+	if i.trouble.first == nil {
+		i.trouble.first = err
 	}
+	if now := i.r.Now(); now.Sub(i.trouble.told) >= silence {
+		i.trouble.told = now
+		i.r.emit(event.Event{Kind: event.Note, Component: i.target.String(), Text: "could not be served: " + err.Error()})
+	}
+}
+
+// because adds to an error of the cluster what it comes from.
+func (i *Instant) because(err error) error {
+	i.trouble.mu.Lock()
+	defer i.trouble.mu.Unlock()
+	if err == nil || i.trouble.first == nil {
+		return err
+	}
+	return fmt.Errorf("the image could not be served: %w; so %w", i.trouble.first, err)
 }
 
 // source is what the cluster is told to read, in rbd's words. The URL stands on a line of its own, so that it is hidden
