@@ -528,6 +528,67 @@ func TestDoctorIsContent(t *testing.T) {
 	}
 }
 
+// TestMapMoves: what changes meanwhile is told, and the maps are those of the dump all the same.
+func TestMapMoves(t *testing.T) {
+	b := newBench(t)
+	b.after("ceph osd unset noout")
+	b.on.before = func(n int) {
+		if n == 1 {
+			b.admin("ceph osd set noout")
+		}
+	}
+	c := b.capture(point.Good)
+	if len(c.Notes) != 1 || !strings.Contains(c.Notes[0], fmt.Sprintf("moved from epoch %v to", c.Identity["osdmap_epoch"])) {
+		t.Errorf("noted is %q", c.Notes)
+	}
+	b.checkMaps(c)
+}
+
+// TestWithoutTools hides the programs that not every host with the ceph command has.
+func TestWithoutTools(t *testing.T) {
+	b := newBench(t)
+	dir := t.TempDir()
+	for _, bin := range []string{"/usr/bin", "/usr/sbin"} {
+		programs, err := os.ReadDir(bin)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range programs {
+			if p.Name() != "crushtool" && p.Name() != "radosgw-admin" {
+				_ = os.Symlink(filepath.Join(bin, p.Name()), filepath.Join(dir, p.Name())) // the first of a name counts
+			}
+		}
+	}
+	t.Setenv("PATH", dir)
+	c := b.capture(point.ComponentPartial)
+	files := c.contents(t)
+	if e := files[CrushTextFile]; e.State != Absent || !strings.Contains(e.Reason, "crushtool is not installed") || files[CrushFile].State != Present {
+		t.Errorf("the CRUSH map as text is %+v", e)
+	}
+	if e := files["rgw/zones.json"]; e.State != Failed || !strings.Contains(c.Reason, "radosgw-admin is not installed on local") {
+		t.Errorf("the zones are %+v: %s", e, c.Reason)
+	}
+	for _, check := range b.source().Check(t.Context()) {
+		if told := strings.Contains(check.Detail, "crushtool, radosgw-admin"); strings.HasSuffix(check.Name, " tools") && (check.Status != source.Warn || !told) {
+			t.Errorf("the doctor says %+v", check)
+		}
+	}
+}
+
+// TestNoCeph: what cannot be asked at all is a failure that says why.
+func TestNoCeph(t *testing.T) {
+	s := New(Options{Clusters: []Cluster{{Cluster: cephcmd.Cluster{Name: "main", On: host.Local{}, Conf: "/nonexistent/ceph.conf", ID: "holdfast"}}}, Now: time.Now})
+	plan, _ := s.Plan(t.Context())
+	tree := treetest.NewMemory()
+	_, err := s.Capture(t.Context(), plan.Tasks[0], source.Sink{Tree: tree, Read: func(int64) {}})
+	if err == nil || !strings.Contains(err.Error(), "cluster main") {
+		t.Errorf("with no configuration: %v", err)
+	}
+	if checks := s.Check(t.Context()); len(checks) != 1 || checks[0].Status != source.Fail {
+		t.Errorf("the doctor says %+v", checks)
+	}
+}
+
 // TestMonitorStops halts the only monitor between two rounds of questions.
 func TestMonitorStops(t *testing.T) {
 	b := newBench(t)
