@@ -70,6 +70,9 @@ func upCommand() *cobra.Command {
 				return problem.Wrap(err, "bring lab up in", args[0])
 			}
 			fmt.Fprintf(os.Stderr, "%-40s %6.2f s\n", "lab is up", time.Since(began).Seconds())
+			if l.OpenStack != nil {
+				fmt.Fprintln(os.Stderr, "for the openstack command:", l.OpenStack.Openrc)
+			}
 			fmt.Println(l.Config())
 			return nil
 		},
@@ -151,12 +154,13 @@ func nodeState(ctx context.Context, l *lab.Lab, name string) string {
 
 func depsCommand() *cobra.Command {
 	var install bool
+	var others []string
 	cmd := &cobra.Command{
 		Use:   "deps",
 		Short: "Name the Debian packages a lab needs and this machine lacks",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			missing := lab.Missing(lab.Options{Galera: 1, Containers: true, OpenStack: true})
+			missing := append(lab.Missing(lab.Options{Galera: 1, Containers: true, OpenStack: true}), lab.MissingOf(others)...)
 			if len(missing) == 0 {
 				fmt.Fprintln(os.Stderr, "nothing is missing")
 				return nil
@@ -169,6 +173,7 @@ func depsCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&install, "install", false, "install them with apt-get")
+	cmd.Flags().StringSliceVar(&others, "also", nil, "and what brings a program, as `PROGRAM=PACKAGE`")
 	return cmd
 }
 

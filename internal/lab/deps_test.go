@@ -20,6 +20,12 @@ func TestMissingProgramsNameTheirPackages(t *testing.T) {
 			t.Errorf("the hint does not name %s: %s", pkg, problem.HintOf(err))
 		}
 	}
+	all := strings.Join(Missing(Options{OpenStack: true}), " ")
+	for _, pkg := range []string{"python3-keystone", "ceph-mon", "mariadb-backup"} {
+		if !strings.Contains(all, pkg) {
+			t.Errorf("OpenStack needs no %s, but %s", pkg, all)
+		}
+	}
 	if got := Missing(Options{}); strings.Contains(strings.Join(got, " "), "mariadb") {
 		t.Errorf("hosts alone need %q", got)
 	}

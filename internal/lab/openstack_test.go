@@ -11,6 +11,7 @@ import (
 	"holdfast/internal/lab"
 	"holdfast/internal/lab/labtest"
 	"holdfast/internal/lab/openstack"
+	"holdfast/internal/problem"
 )
 
 func login(t *testing.T, l *lab.Lab) *openstack.Cloud {
@@ -25,6 +26,12 @@ func login(t *testing.T, l *lab.Lab) *openstack.Cloud {
 		}
 	})
 	return cloud
+}
+
+func TestNoOpenStack(t *testing.T) {
+	if _, err := (&lab.Lab{}).Cloud(t.Context()); problem.KindOf(err) != problem.Usage {
+		t.Errorf("a login to a lab without OpenStack: %v", err)
+	}
 }
 
 // inPool are the names of a pool's images.
