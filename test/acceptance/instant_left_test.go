@@ -1,0 +1,59 @@
+package acceptance
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestInstantRestoreAfterACutPrepare resumes a restore whose prepare was cut off between making the image and tying it to
+// its source, and one in whose place something else was made meanwhile.
+func TestInstantRestoreAfterACutPrepare(t *testing.T) {
+	s := newInstantScene(t, "cut", 128, 10)
+	s.cutPrepare("vms/cut")
+	s.rbd("create", "--size", "128M", "vms/cut")
+	s.op.Run("restore", "resume")
+	s.holds("vms/cut", s.raw)
+	s.ended()
+
+	s.cutPrepare("vms/other")
+	s.rbd("create", "--size", "128M", "vms/other")
+	want := make([]byte, 128<<20)
+	c := s.client("vms/other")
+	c.write(5<<20, 4096, 1, want)
+	c.close()
+	s.op.Fails(1, []string{"vms/other was made by something else"}, "restore", "resume")
+	s.op.Fails(1, []string{"vms/other was made by something else"}, "restore", "abort", s.depending()[0].ID)
+	s.holds("vms/other", want)
+	s.rbd("rename", "vms/other", "vms/kept")
+	s.op.Run("restore", "abort", s.depending()[0].ID)
+	s.ended()
+}
+
+// cutPrepare leaves the state of a restore whose prepare had no effect yet.
+func (s *instantScene) cutPrepare(image string) {
+	s.t.Helper()
+	run := s.instant(image)
+	if _, ok := run.Await(usable); !ok {
+		s.t.Fatalf("never usable: %+v", run.Wait())
+	}
+	var record []byte
+	d := s.depending()[0]
+	file := filepath.Join(s.site.State, "instant", d.ID+".json")
+	s.frozen(run, func() {
+		var err error
+		if record, err = os.ReadFile(file); err != nil {
+			s.t.Fatal(err)
+		}
+		run.Kill()
+	})
+	s.op.Run("restore", "abort", d.ID, "--discard-writes")
+	record = bytes.Replace(record, []byte(`"stage": "usable"`), []byte(`"stage": "planned"`), 1)
+	at := strings.Index(string(record), `,
+  "usable_since"`)
+	if err := os.WriteFile(file, append(record[:at:at], "\n}\n"...), 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+}
