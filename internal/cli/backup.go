@@ -64,6 +64,7 @@ func (a *app) backup(ctx context.Context, names []string, o backupOptions) error
 	if err != nil {
 		return err
 	}
+	a.warnUnserved(cfg)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	// The inventory is read while the vault is opened: both take their time, and neither needs the other.

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -119,6 +120,22 @@ func dependents(cfg *config.Config) ([]depending, error) {
 		all = append(all, depending{d.ID, d.Target, d.Point, d.Stage, d.Since, d.Held(), d.ResumeCommand()})
 	}
 	return all, err
+}
+
+// warnDependents tells of images that need Holdfast.
+func (a *app) warnDependents(all []depending) {
+	for _, d := range all {
+		a.warn(d.describe(a.env.Now()))
+	}
+}
+
+// warnUnserved tells of images that nothing serves; their pools cannot be listed.
+func (a *app) warnUnserved(cfg *config.Config) {
+	all, err := dependents(cfg)
+	if err != nil {
+		a.warn(err.Error())
+	}
+	a.warnDependents(slices.DeleteFunc(all, func(d depending) bool { return d.Served }))
 }
 
 // describe says what an operator must know of an image that needs Holdfast.

@@ -9,7 +9,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"holdfast/internal/config"
 	"holdfast/internal/kit"
 	"holdfast/internal/point"
 	"holdfast/internal/problem"
@@ -61,7 +60,16 @@ type overview struct {
 }
 
 func (a *app) status(ctx context.Context) error {
-	return a.withVault(ctx, func(cfg *config.Config, v *vault.Vault) error {
+	cfg, err := a.config()
+	if err != nil {
+		return err
+	}
+	instant, err := dependents(cfg)
+	if err != nil {
+		return err
+	}
+	a.warnDependents(instant) // before the vault, which may be out of reach
+	return a.inVault(ctx, cfg, func(v *vault.Vault) error {
 		points, err := v.Points(ctx)
 		if err != nil {
 			return err
@@ -70,10 +78,7 @@ func (a *app) status(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		o := overview{Cloud: cfg.Cloud, Points: len(points), Bytes: stats.Bytes, Free: stats.Free, Others: otherClouds(ctx, v)}
-		if o.Instant, err = dependents(cfg); err != nil {
-			return err
-		}
+		o := overview{Cloud: cfg.Cloud, Points: len(points), Bytes: stats.Bytes, Free: stats.Free, Others: otherClouds(ctx, v), Instant: instant}
 		if _, err := kit.Confirmed(cfg.Kit, cfg.State); err != nil {
 			o.Kit = err.Error()
 		}
@@ -148,9 +153,6 @@ func (a *app) tellStatus(o overview) error {
 	}
 	if err := a.printf("cloud %s: %d points, %s in the vault, %s free\n", o.Cloud, o.Points, report.Size(o.Bytes), report.Size(o.Free)); err != nil {
 		return err
-	}
-	for _, d := range o.Instant {
-		a.warn(d.describe(a.env.Now()))
 	}
 	if o.Kit != "" {
 		a.warn(o.Kit)

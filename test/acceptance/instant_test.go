@@ -253,6 +253,9 @@ func TestInstantRestoreOfADamagedCopy(t *testing.T) {
 		t.Fatalf("never usable: %+v", run.Wait())
 	}
 	run.Kill()
+	if r := s.op.Try("backup", "rbd"); !strings.Contains(r.Stderr, "NOTHING SERVES IT") {
+		t.Errorf("a backup meanwhile:\n%s", r.Stderr)
+	}
 	mend := s.hidePacks()
 	r := s.op.Fails(7, []string{"vms/damaged cannot be read", "could not be served", "BLOB not found", "holdfast restore resume"}, "restore", "resume")
 	if n := strings.Count(r.Stderr, "BLOB not found"); n > 3 {
