@@ -60,16 +60,16 @@ func (a *app) restoreCeph(ctx context.Context, name string, o cephOptions) error
 // diffCeph shows how the running cluster differs from a point.
 func (a *app) diffCeph(ctx context.Context, name, of string) error {
 	return a.withPoint(ctx, name, func(cfg *config.Config, v *vault.Vault, p point.Point) error {
-		component := ""
-		if of != "" {
-			component = of + ":"
+		name, err := restore.CephCluster(p, of)
+		if err != nil {
+			return err
 		}
-		on, err := a.clusterOf(ctx, cfg, component)
+		on, err := a.clusterOf(ctx, cfg, name+":")
 		if err != nil {
 			return err
 		}
 		r := &restore.Restorer{Vault: v, Now: a.env.Now}
-		d, err := r.CephDiff(ctx, p, of, on)
+		d, err := r.CephDiff(ctx, p, name, on)
 		if err != nil {
 			return err
 		}

@@ -68,6 +68,12 @@ func clusterIn(p point.Point, name string) (point.Component, error) {
 	return point.Component{}, problem.New(problem.Usage, "choose one with --cluster", "point %s holds the clusters %s", p.ID, strings.Join(names, ", "))
 }
 
+// CephCluster is the name of the cluster whose metadata a point holds: name, or when that is empty the only one there is.
+func CephCluster(p point.Point, name string) (string, error) {
+	c, err := clusterIn(p, name)
+	return c.Name, err
+}
+
 // Ceph brings the metadata of a Ceph cluster back as files, with a plan of which command takes each one back.
 type Ceph struct {
 	r    *Restorer
