@@ -34,6 +34,7 @@ test: deps lint
 	$(SUDO) scripts/test.sh $(TEST_TIMEOUT)
 
 bench: deps
+	$(SUDO) bin/lab deps --install --also restic=restic,borg=borgbackup
 	$(SUDO) scripts/bench.sh
 
 soak: deps

@@ -1,6 +1,7 @@
 #!/bin/bash
 # The main job, for real and from nothing: a three-node Galera cluster with the OpenStack schemas and a Kolla tree is
-# backed up, shown, verified, destroyed and restored. The lab stays up afterwards.
+# backed up, shown, verified, destroyed and restored. Volumes of a Ceph cluster are captured twice, and one of them is
+# deleted and brought back while it is being written to. The lab stays up afterwards.
 # usage: scripts/demo.sh DIR
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -22,6 +23,26 @@ sums() { bin/lab checksum "$dir" >"$1"; }
 disaster() { # every node loses its data
   bin/lab destroy "$dir"
 }
+rbd_admin() { rbd -c "$dir/ceph/ceph.conf" "$@"; }
+some='volumes/volume-0*' # of the lab's volumes
+pick() { # a captured volume that nothing of Cinder's hangs on
+  local v
+  for v in $(hold show latest:rbd --json | grep -o 'volumes/volume-0[0-9a-f-]*' | sort -u); do
+    if ! rbd_admin snap ls "$v" | grep -q ' snapshot-'; then echo "$v" && return; fi
+  done
+  return 1
+}
+write_to() { rbd_admin bench --io-type write --io-size 4K --io-total "$2" "$1" | tail -1; }
+lose() { rbd_admin snap purge --no-progress "$1" && rbd_admin rm --no-progress "$1" && echo "$1 is gone"; }
+instant() { # restore a volume and write to it while its data is still being copied
+  local restore
+  hold -q restore image latest:rbd "$1" --as "$1" --instant --yes &
+  restore=$!
+  until rbd_admin info "$1" >/dev/null 2>&1; do kill -0 $restore && sleep 0.1; done
+  echo "$1 can be used; writing to it"
+  write_to "$1" 1M
+  wait $restore
+}
 compare() {
   sums "$dir/after.sums"
   diff "$dir/before.sums" "$dir/after.sums" >/dev/null || { echo "rows differ from before the disaster" >&2; diff "$dir/before.sums" "$dir/after.sums" | head >&2; exit 1; }
@@ -32,17 +53,24 @@ if [ -e "$dir/lab.json" ]; then
   say "an earlier demo is still up: taking it down first"
   bin/lab down "$dir"
 fi
-step "bring up a lab: 3 Galera nodes, a Kolla tree, sshd" bin/lab up "$dir"
+step "bring up a lab: 3 Galera nodes, a Kolla tree, sshd, Ceph" bin/lab up --ceph "$dir"
 step "create the vault and the recovery kit" hold init --yes
 step "check everything a backup needs" hold doctor
 sums "$dir/before.sums"
-step "take a recovery point" hold backup
-step "show it" hold show latest
-step "verify it: read every byte back" hold verify latest --full
+step "take a recovery point of databases and configuration" hold backup mariadb kolla ceph
+step "show it" hold show latest:mariadb
+step "verify it: read every byte back" hold verify latest:mariadb --full
 step "the disaster: all nodes stopped, all datadirs wiped" disaster
-step "restore the cluster from the point" hold restore mariadb latest --cluster --yes
+step "restore the cluster from the point" hold restore mariadb latest:mariadb --cluster --yes
 step "compare every table on every node" compare
-step "restore one file of the configuration" hold restore files latest ctl1/etc/kolla/mariadb/galera.cnf --to "$dir/restored-files" --yes
+step "restore one file of the configuration" hold restore files latest:kolla ctl1/etc/kolla/mariadb/galera.cnf --to "$dir/restored-files" --yes
+
+step "capture some volumes" hold backup rbd --only "$some"
+volume=$(pick)
+write_to "$volume" 2M
+step "capture them again: one has changed" hold backup rbd --only "$some"
+step "another disaster: a volume is deleted" lose "$volume"
+step "bring it back, and write to it meanwhile" instant "$volume"
 
 say "what it did"
 for i in "${!names[@]}"; do printf '%7s s  %s\n' "${took[$i]}" "${names[$i]}"; done
@@ -52,7 +80,7 @@ The lab is still up. Explore it:
   export HOLDFAST_CONFIG=$dir/holdfast.yml
   bin/holdfast status
   bin/holdfast points
-  bin/holdfast restore table latest nova.instances --dry-run
+  bin/holdfast restore table latest:mariadb nova.instances --dry-run
   bin/lab status $dir
 Take it down with: make demo-down
 END

@@ -43,20 +43,21 @@ func (c Cluster) Snapshots(ctx context.Context, pool, imageID string) ([]Snapsho
 	return all, nil
 }
 
-// Held reports whether the image with that id still has the snapshot with that number and name. A reader of a snapshot
-// that is removed meanwhile gets zeros and no error, so that what was read counts only if this holds after the last byte.
-func (c Cluster) Held(ctx context.Context, pool, imageID string, want Snapshot) error {
+// Held finds the snapshot of that name among those of the image with that id. A reader of a snapshot that is removed
+// meanwhile gets zeros and no error, so that what was read counts only if the snapshot is found after the last byte.
+func (c Cluster) Held(ctx context.Context, pool, imageID, name string) (Snapshot, error) {
 	all, err := c.Snapshots(ctx, pool, imageID)
 	if IsNotFound(err) {
-		return fmt.Errorf("the image with id %s was deleted while it was read", imageID)
+		return Snapshot{}, fmt.Errorf("the image with id %s was deleted while it was read", imageID)
 	}
 	if err != nil {
-		return err
+		return Snapshot{}, err
 	}
-	if !slices.ContainsFunc(all, func(s Snapshot) bool { return s.ID == want.ID && s.Name == want.Name }) {
-		return fmt.Errorf("snapshot %s (%d) was removed while it was read", want.Name, want.ID)
+	i := slices.IndexFunc(all, func(s Snapshot) bool { return s.Name == name })
+	if i < 0 {
+		return Snapshot{}, fmt.Errorf("snapshot %s was removed while it was read", name)
 	}
-	return nil
+	return all[i], nil
 }
 
 // Precision is how closely Ceph looks for what changed.

@@ -68,6 +68,16 @@ func Missing(opts Options) []string {
 	return missing
 }
 
+// MissingOf returns the packages of those pairs PROGRAM=PACKAGE whose program this machine lacks.
+func MissingOf(pairs []string) (missing []string) {
+	for _, p := range pairs {
+		if program, pkg, ok := strings.Cut(p, "="); ok && !present(program) {
+			missing = append(missing, pkg)
+		}
+	}
+	return missing
+}
+
 // present looks where root's programs are, which may not be in PATH.
 func present(program string) bool {
 	if _, err := os.Stat(program); strings.HasPrefix(program, "/") {

@@ -3,6 +3,7 @@ package vault
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"math/bits"
 	"sort"
@@ -171,6 +172,28 @@ func (i *Image) Write(p []byte) (int, error) {
 		i.left -= int64(n)
 	}
 	return len(p), nil
+}
+
+// ReadFrom writes bytes of the present extent straight from where they come from, up to the extent's end. It implements
+// io.ReaderFrom, for io.Copy.
+func (i *Image) ReadFrom(r io.Reader) (total int64, err error) {
+	for i.left > 0 {
+		at := i.end - i.left
+		piece, within, err := i.piece(at, at+i.left)
+		if err != nil {
+			return total, err
+		}
+		n, err := r.Read(i.buf[within:min(piece.Length, within+i.left)])
+		i.left -= int64(n)
+		total += int64(n)
+		if err == io.EOF {
+			return total, nil
+		}
+		if err != nil {
+			return total, err
+		}
+	}
+	return total, nil
 }
 
 // Zero writes an extent of zeros.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
-	"sync"
 
 	"github.com/klauspost/compress/s2"
 	"github.com/kopia/kopia/repo/compression"
@@ -197,24 +196,32 @@ func (s *Session) failed() error {
 	return s.v.failure(s.ctx.Err())
 }
 
-// buffers recycles the memory of pieces.
-type buffers struct{ pool sync.Pool }
+// buffers recycles the memory of pieces. A garbage collection does not empty it, so that memory is cleared once and not
+// for every piece.
+type buffers struct{ free chan []byte }
+
+func newBuffers() buffers { return buffers{make(chan []byte, inFlight/pagePiece)} }
 
 // get returns an empty slice of at least the given capacity.
 func (b *buffers) get(size int) []byte {
-	if p, ok := b.pool.Get().(*[]byte); ok {
-		if cap(*p) >= size {
-			return (*p)[:0]
-		}
-		if size < pagePiece {
-			b.pool.Put(p)
+	for {
+		select {
+		case p := <-b.free:
+			if cap(p) >= size {
+				return p[:0]
+			}
+		default:
+			return make([]byte, 0, size)
 		}
 	}
-	return make([]byte, 0, size)
 }
 
 func (b *buffers) put(p []byte) {
-	if cap(p) >= pagePiece {
-		b.pool.Put(&p)
+	if cap(p) < pagePiece {
+		return
+	}
+	select {
+	case b.free <- p:
+	default:
 	}
 }

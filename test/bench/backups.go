@@ -166,8 +166,11 @@ func (b *bench) reportMemory() {
 		}
 	}
 	where := ""
-	if b.lab.Options.Containers {
+	switch {
+	case b.lab.Options.Containers:
 		where = ", containers"
+	case b.lab.Options.Ceph:
+		where = ", images"
 	}
 	b.add(figure{
 		What: "Holdfast's own peak memory" + where, Bar: "≤ 1024 MiB", Measured: mib(most), Verdict: verdict(most <= 1<<30),

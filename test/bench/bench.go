@@ -29,7 +29,7 @@ type bench struct {
 
 func setUp(ctx context.Context, o options, dir string, lo lab.Options, r *results) (*bench, error) {
 	b := &bench{options: o, ctx: ctx, dir: dir, results: r, peak: map[string]int64{}}
-	lo.Dir, lo.Galera, lo.Seed, lo.BulkMiB, lo.Bound = filepath.Join(dir, "lab"), 3, 1, o.mib, true
+	lo.Dir, lo.Seed, lo.Bound = filepath.Join(dir, "lab"), 1, true
 	var err error
 	b.lab, err = lab.Up(ctx, lo, func(line string) { b.say("   lab: %s", line) })
 	return b, err

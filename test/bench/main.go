@@ -56,13 +56,17 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	r := &results{machine: describeMachine(ctx, dir, o)}
+	machine := describeMachine(ctx, dir, o)
+	databases, images := &results{group: "databases", machine: machine}, &results{group: "images", machine: machine}
 	err = errors.Join(
-		measure(ctx, o, dir, lab.Options{}, bareMeasurements, r),
-		measure(ctx, o, dir, lab.Options{Containers: true}, containerMeasurements, r))
-	r.print(os.Stdout)
-	if o.doc != "" && ctx.Err() == nil {
-		err = errors.Join(err, r.writeInto(o.doc))
+		measure(ctx, o, dir, lab.Options{Galera: 3, BulkMiB: o.mib}, bareMeasurements, databases),
+		measure(ctx, o, dir, lab.Options{Galera: 3, BulkMiB: o.mib, Containers: true}, containerMeasurements, databases),
+		measure(ctx, o, dir, lab.Options{Ceph: true, EmptyPools: true}, imageMeasurements, images))
+	for _, r := range []*results{databases, images} {
+		r.print(os.Stdout)
+		if o.doc != "" && ctx.Err() == nil {
+			err = errors.Join(err, r.writeInto(o.doc))
+		}
 	}
 	return err
 }

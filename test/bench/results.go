@@ -19,7 +19,9 @@ func verdict(reached bool) string {
 	return "MISS"
 }
 
+// results are the figures of one group, which has its own place in the document.
 type results struct {
+	group   string
 	machine []string
 	figures []figure
 }
@@ -42,11 +44,17 @@ func (r *results) print(w io.Writer) {
 	}
 }
 
-// Marks in the document between which the figures stand.
-const beginMark, endMark = "<!-- figures begin: written by make bench -->\n", "<!-- figures end -->\n"
+// Marks in the document between which a group's figures stand.
+func (r *results) marks() (begin, end string) {
+	return "<!-- figures of " + r.group + " begin: written by make bench -->\n", "<!-- figures of " + r.group + " end -->\n"
+}
 
-// writeInto replaces what stands between the marks of a document.
+// writeInto replaces what stands between the group's marks in a document, if anything was measured.
 func (r *results) writeInto(name string) error {
+	if len(r.figures) == 0 {
+		return nil
+	}
+	beginMark, endMark := r.marks()
 	text, err := os.ReadFile(name)
 	if err != nil {
 		return err

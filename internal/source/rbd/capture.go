@@ -16,35 +16,53 @@ import (
 // Capture reads what a snapshot holds, or how it differs from the one before, and then makes sure that the snapshot was
 // there all the time.
 func (s *Source) Capture(ctx context.Context, t source.Task, sink source.Sink) (source.Outcome, error) {
-	i := s.image(t.Name)
-	info, err := i.pool.cluster.Info(ctx, i.spec().At(i.snapshot.Name))
+	c := capture{image: s.image(t.Name), sink: sink}
+	precise, err := c.precision(ctx)
 	if err != nil {
 		return source.Outcome{}, err
 	}
-	if info.ID != i.ID {
-		return source.Outcome{}, fmt.Errorf("image %s is not the one that was planned: its id is %s and was %s", i.spec(), info.ID, i.ID)
-	}
-	export := cephcmd.Export{Spec: i.spec().At(i.snapshot.Name), From: i.from, Ops: i.pool.Ops}
-	if export.Precise, err = i.precision(ctx, info); err != nil {
+	export := cephcmd.Export{Spec: c.spec().At(c.snapshot.Name), From: c.from, Precise: precise, Ops: c.pool.Ops}
+	defer c.abort()
+	if err := c.pool.cluster.ExportDiff(ctx, export, c.read); err != nil {
 		return source.Outcome{}, err
 	}
-	dst, err := sink.Image(i.options())
-	if err != nil {
+	if err := c.held(ctx); err != nil {
 		return source.Outcome{}, err
 	}
-	defer dst.Abort()
-	var sum counts
-	err = i.pool.cluster.ExportDiff(ctx, export, func(r io.Reader) error { return i.read(r, dst, sink.Read, &sum) })
-	if err != nil {
+	if err := c.dst.Close(); err != nil {
 		return source.Outcome{}, err
 	}
-	if err := i.pool.cluster.Held(ctx, i.pool.Name, i.ID, i.snapshot); err != nil {
-		return source.Outcome{}, err
+	return source.Outcome{State: point.Good, Identity: s.identity(c.image).facts(), Proof: c.proof(), At: c.at}, nil
+}
+
+// capture is the reading of one image.
+type capture struct {
+	*image
+	sink source.Sink
+	dst  stream.Image // once the stream told the image's size
+
+	stream, data, zero, extents int64 // what the stream brought
+}
+
+func (c *capture) abort() {
+	if c.dst != nil {
+		c.dst.Abort()
 	}
-	if err := dst.Close(); err != nil {
-		return source.Outcome{}, err
+}
+
+// held makes sure that the snapshot is there after the last byte, and is the one that was meant.
+func (c *capture) held(ctx context.Context) error {
+	found, err := c.pool.cluster.Held(ctx, c.pool.Name, c.ID, c.snapshot.Name)
+	switch {
+	case err != nil:
+		return err
+	case c.snapshot.ID != 0 && found.ID != c.snapshot.ID:
+		return fmt.Errorf("snapshot %s was made anew while it was read: its number is %d and was %d", found.Name, found.ID, c.snapshot.ID)
+	case found.Size != c.snapshot.Size:
+		return fmt.Errorf("snapshot %s has %d bytes, and %d were read", found.Name, found.Size, c.snapshot.Size)
 	}
-	return source.Outcome{State: point.Good, Identity: s.identity(i, info).facts(), Proof: sum.proof(i), At: i.at}, nil
+	c.snapshot = found
+	return nil
 }
 
 // options are how the vault is to hold the image. A clone is cut as its parent as far as the two may be alike, so that the
@@ -73,58 +91,50 @@ func (i *image) options() source.ImageOptions {
 const askedPerRead = 100
 
 // precision is the one that gets the difference sooner.
-func (i *image) precision(ctx context.Context, info cephcmd.Info) (cephcmd.Precision, error) {
-	if !info.Has("fast-diff") || len(info.Flags) > 0 {
+func (c *capture) precision(ctx context.Context) (cephcmd.Precision, error) {
+	if !c.info.Has("fast-diff") || len(c.info.Flags) > 0 {
 		return cephcmd.Extents, nil
 	}
-	changed, err := i.pool.cluster.Changed(ctx, i.spec().At(i.snapshot.Name), i.from, cephcmd.Objects)
-	if err != nil {
-		return cephcmd.Extents, err
+	bytes := c.changed
+	if c.from == "" {
+		all, err := c.pool.cluster.Changed(ctx, c.spec().At(c.snapshot.Name), "", cephcmd.Objects)
+		if err != nil {
+			return cephcmd.Extents, err
+		}
+		bytes = bytesOf(all)
 	}
-	var bytes int64
-	for _, e := range changed {
-		bytes += e.Length
-	}
-	return bytes*askedPerRead < i.snapshot.Size, nil
+	return bytes*askedPerRead < c.Size, nil
 }
 
-// counts is what a stream brought.
-type counts struct{ stream, data, zero, extents int64 }
-
-func (c counts) proof(i *image) map[string]any {
+func (c *capture) proof() map[string]any {
 	return map[string]any{
 		"stream": "ended", "stream_bytes": c.stream, "extents": c.extents, "data_bytes": c.data, "zero_bytes": c.zero,
-		"size": i.snapshot.Size, "snapshot": "there after the last byte",
+		"size": c.snapshot.Size, "snapshot": "there after the last byte",
 	}
 }
 
 // read lays a stream over the image.
-func (i *image) read(r io.Reader, dst stream.Image, told func(int64), sum *counts) error {
-	d, err := rbddiff.NewReader(&counted{r, told})
+func (c *capture) read(r io.Reader) error {
+	d, err := rbddiff.NewReader(&counted{r, c.sink.Read})
 	if err != nil {
 		return err
 	}
-	if want := (rbddiff.Header{From: i.from, To: i.snapshot.Name, Size: i.snapshot.Size}); d.Header() != want {
-		return fmt.Errorf("the stream is %+v and was to be %+v", d.Header(), want)
+	h := d.Header()
+	if h.From != c.from || h.To != c.snapshot.Name {
+		return fmt.Errorf("the stream leads from %q to %q, and was to lead from %q to %q", h.From, h.To, c.from, c.snapshot.Name)
+	}
+	c.snapshot.Size = h.Size
+	if c.dst, err = c.sink.Image(c.options()); err != nil {
+		return err
 	}
 	for {
 		e, err := d.Next()
 		if errors.Is(err, io.EOF) {
-			sum.stream = d.Offset()
+			c.stream = d.Offset()
 			return nil
 		}
-		if err != nil {
-			return err
-		}
-		sum.extents++
-		if e.Zero {
-			sum.zero += e.Length
-			err = dst.Zero(e.Offset, e.Length)
-		} else {
-			sum.data += e.Length
-			if err = dst.Next(e.Offset, e.Length); err == nil {
-				_, err = io.Copy(dst, d)
-			}
+		if err == nil {
+			err = c.lay(d, e)
 		}
 		if err != nil {
 			return err
@@ -132,6 +142,21 @@ func (i *image) read(r io.Reader, dst stream.Image, told func(int64), sum *count
 	}
 }
 
+func (c *capture) lay(d *rbddiff.Reader, e rbddiff.Extent) error {
+	c.extents++
+	if e.Zero {
+		c.zero += e.Length
+		return c.dst.Zero(e.Offset, e.Length)
+	}
+	c.data += e.Length
+	if err := c.dst.Next(e.Offset, e.Length); err != nil {
+		return err
+	}
+	_, err := io.Copy(c.dst, d)
+	return err
+}
+
+// counted tells how much was read.
 type counted struct {
 	io.Reader
 	told func(int64)

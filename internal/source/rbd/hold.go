@@ -5,9 +5,12 @@ import (
 	"fmt"
 	"sync"
 
+	"golang.org/x/sync/errgroup"
+
 	"holdfast/internal/cephcmd"
 	"holdfast/internal/point"
 	"holdfast/internal/source"
+	"holdfast/internal/stream/rbddiff"
 )
 
 // atOnce is how many images are looked at or snapshotted at the same time.
@@ -57,39 +60,43 @@ func (s *Source) unchanged(ctx context.Context, t source.Task) source.Task {
 	}
 	at := s.Now()
 	changed, err := i.pool.cluster.Changed(ctx, i.spec(), i.from, cephcmd.Objects)
-	if base, _ := i.Image.Snapshot(i.from); err != nil || len(changed) > 0 || base.Size != i.Size {
+	if err != nil {
+		return t
+	}
+	i.changed = bytesOf(changed)
+	if base, _ := i.Image.Snapshot(i.from); i.changed > 0 || base.Size != i.Size {
 		return t
 	}
 	t.Mode, t.At, t.Reason = point.Unchanged, at, "nothing changed since point "+t.Parent
 	return t
 }
 
-// snap fixes the image: with a snapshot of ours, or by the one that Glance made.
-func (s *Source) snap(ctx context.Context, run string, i *image) error {
-	if i.glances() {
-		i.snapshot, _ = i.Image.Snapshot(GlanceSnapshot)
-		return nil
+func bytesOf(extents []rbddiff.Extent) (n int64) {
+	for _, e := range extents {
+		n += e.Length
 	}
-	at := s.Now()
-	name := s.marker.name(run, at)
-	if err := i.pool.cluster.Snap(ctx, i.spec().At(name)); err != nil {
-		return err
-	}
-	i.ours, i.at, i.snapshot = true, at, cephcmd.Snapshot{Name: name}
-	return s.identify(ctx, i, name)
+	return n
 }
 
-// identify finds the snapshot's number, by the image's id: under its name there may be another image by now.
-func (s *Source) identify(ctx context.Context, i *image, name string) error {
-	all, err := i.pool.cluster.Snapshots(ctx, i.pool.Name, i.ID)
-	if err != nil {
-		return err
-	}
-	for _, snap := range all {
-		if snap.Name == name {
-			i.snapshot = snap
-			return nil
+// snap fixes the image, with a snapshot of ours or by the one that Glance made, and reads what it says of itself.
+func (s *Source) snap(ctx context.Context, run string, i *image) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() (err error) {
+		i.info, err = i.pool.cluster.Info(ctx, i.spec())
+		if err == nil && i.info.ID != i.ID {
+			err = fmt.Errorf("image %s is not the one that was planned: its id is %s and was %s", i.spec(), i.info.ID, i.ID)
 		}
+		return err
+	})
+	if i.glances() {
+		i.snapshot, _ = i.Image.Snapshot(GlanceSnapshot)
+		return g.Wait()
 	}
-	return fmt.Errorf("image %s is not the one that was planned: another has its name now", i.spec())
+	i.at = s.Now()
+	i.snapshot = cephcmd.Snapshot{Name: s.marker.name(run, i.at)}
+	g.Go(func() error {
+		i.ours = true // also one that is cut off may have been made
+		return i.pool.cluster.Snap(ctx, i.spec().At(i.snapshot.Name))
+	})
+	return g.Wait()
 }

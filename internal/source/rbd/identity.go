@@ -47,11 +47,11 @@ func (id Identity) facts() map[string]any {
 }
 
 // identity is what a capture is a copy of.
-func (s *Source) identity(i *image, info cephcmd.Info) Identity {
+func (s *Source) identity(i *image) Identity {
 	id := Identity{
 		FSID: i.pool.fsid, Pool: i.pool.Name, PoolID: i.pool.id, Image: i.Name, ImageID: i.ID,
 		Snapshot: i.snapshot.Name, SnapshotID: i.snapshot.ID, Size: i.snapshot.Size, Piece: i.pool.Piece,
-		Order: info.Order, Features: info.Features, DataPool: info.DataPool, Parent: info.Parent,
+		Order: i.info.Order, Features: i.info.Features, DataPool: i.info.DataPool, Parent: i.info.Parent,
 	}
 	if i.from == "" {
 		return id

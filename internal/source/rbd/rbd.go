@@ -38,6 +38,8 @@ type Cluster struct {
 	// Prefix begins the names of the cluster's components, "" for the first cluster, else its name and a colon.
 	Prefix string
 	Pools  []Pool
+	// Map reads the cluster's identity, which takes the ceph command a while: a caller may have begun it before.
+	Map func() (cephcmd.Map, error)
 }
 
 // Pool is a pool whose images are captured.
@@ -92,9 +94,10 @@ type image struct {
 	cephcmd.Image
 	component string
 	copy      *Copy
-	from      string           // the snapshot the difference begins with, "" for a full
-	changed   int64            // objects that may differ since; of a full, that may hold something
-	snapshot  cephcmd.Snapshot // what is read
+	from      string // the snapshot the difference begins with, "" for a full
+	changed   int64  // bytes of the objects that changed since, as the object map has it
+	info      cephcmd.Info
+	snapshot  cephcmd.Snapshot // what is read; of ours, only the name is known until it was read
 	ours      bool             // this run made it
 	at        time.Time
 }

@@ -3,6 +3,7 @@ package rbd
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 
 	"holdfast/internal/cephcmd"
@@ -14,6 +15,15 @@ import (
 func (s *Source) Release(ctx context.Context, sealed *point.Point, note func(string)) error {
 	needed := s.needed(sealed)
 	var gone []doomed
+	trashed := make([][]doomed, len(s.planned))
+	each(len(s.planned), func(n int) {
+		p := &s.planned[n]
+		var err error
+		if trashed[n], err = s.trashed(ctx, p); err != nil {
+			note("the trash of pool " + p.Name + " could not be looked through: " + err.Error())
+		}
+	})
+	gone = slices.Concat(trashed...)
 	for n := range s.planned {
 		p := &s.planned[n]
 		for _, img := range p.images {
@@ -23,11 +33,6 @@ func (s *Source) Release(ctx context.Context, sealed *point.Point, note func(str
 				}
 			}
 		}
-		trashed, err := s.trashed(ctx, p)
-		if err != nil {
-			note("the trash of pool " + p.Name + " could not be looked through: " + err.Error())
-		}
-		gone = append(gone, trashed...)
 	}
 	for _, i := range s.held {
 		if i.ours && !needed[held{i.ID, i.snapshot.Name}] {
