@@ -225,10 +225,19 @@ func (r *run) accept(s source.Source, p source.Plan) []job {
 	for _, text := range p.Notes {
 		r.note(s.Name(), text)
 	}
+	var skipped []point.Component
 	for _, t := range p.Skipped {
 		c := component(t, r.Now())
 		c.State = point.Skipped
-		r.finish(c)
+		r.record(c)
+		skipped = append(skipped, c)
+	}
+	each, many := point.Fold(skipped)
+	for _, c := range each {
+		r.told(c)
+	}
+	for _, m := range many {
+		r.emit(event.Event{Kind: event.Note, Source: m.Source, Text: fmt.Sprintf("%d left out: %s", m.Count, m.Reason)})
 	}
 	var jobs []job
 	for _, t := range p.Tasks {

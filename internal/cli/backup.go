@@ -157,9 +157,7 @@ func (a *app) planOnly(ctx context.Context, s setup, only string) error {
 		for _, task := range p.Tasks {
 			t.Row(s.Name()+" "+task.Name, string(task.Kind), string(task.Mode), task.Host, report.Size(task.Estimate), task.Reason)
 		}
-		for _, task := range p.Skipped {
-			t.Row(s.Name()+" "+task.Name, string(task.Kind), "skipped", task.Host, "", task.Reason)
-		}
+		tellSkipped(t, p.Skipped)
 		notes = append(notes, p.Notes...)
 	}
 	if a.json {
@@ -174,6 +172,23 @@ func (a *app) planOnly(ctx context.Context, s setup, only string) error {
 // chosenSources checks the names on the command line.
 func chosenSources(names, configured []string) ([]string, error) {
 	if len(names) == 0 {
+// tellSkipped adds a row for each component that is left out, or one for all where many are for the same reason.
+func tellSkipped(t *report.Table, tasks []source.Task) {
+	var all []point.Component
+	for _, s := range tasks {
+		all = append(all, point.Component{
+			Source: s.Source, Name: s.Name, Kind: s.Kind, Host: s.Host, Required: s.Required, Reason: s.Reason, State: point.Skipped,
+		})
+	}
+	each, many := point.Fold(all)
+	for _, c := range each {
+		t.Row(c.Source+" "+c.Name, string(c.Kind), "skipped", c.Host, "", c.Reason)
+	}
+	for _, m := range many {
+		t.Row(fmt.Sprintf("%s (%d)", m.Source, m.Count), "", "skipped", "", "", m.Reason)
+	}
+}
+
 		return configured, nil
 	}
 	var chosen []string

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"fmt"
 	"time"
 
 	"holdfast/internal/point"
@@ -15,15 +16,19 @@ type Line struct {
 	Reason    string
 }
 
-// PointLines are the lines of a recovery point.
+// PointLines are the lines of a recovery point. Where many components were left out for the same reason, they share one.
 func PointLines(p point.Point) []Line {
-	lines := make([]Line, len(p.Components))
-	for i, c := range p.Components {
+	each, many := point.Fold(p.Components)
+	lines := make([]Line, len(each))
+	for i, c := range each {
 		label := row{source: c.Source, name: c.Name}
 		lines[i] = Line{label.label(), c.BytesRead, c.BytesNew, c.Seconds, string(c.State), c.Reason}
 		if c.State == point.Good {
 			lines[i].Reason = "" // why it was taken so, not what went wrong
 		}
+	}
+	for _, m := range many {
+		lines = append(lines, Line{Component: fmt.Sprintf("%s (%d)", m.Source, m.Count), State: string(point.Skipped), Reason: m.Reason})
 	}
 	return lines
 }
