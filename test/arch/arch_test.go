@@ -20,7 +20,7 @@ var layers = [][]string{
 	{"internal/secret"},
 	{"internal/stream", "internal/host"},
 	{"internal/point", "internal/config"},
-	{"internal/inventory", "internal/control", "internal/cephcmd"},
+	{"internal/inventory", "internal/control", "internal/cephcmd", "internal/rows"},
 	{"internal/source", "internal/vault"},
 	{"internal/backup", "internal/restore", "internal/verify", "internal/kit", "internal/report"},
 	{"internal/cli"},
