@@ -49,7 +49,7 @@ func (a *app) rbd(from setup) (source.Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := rbd.Options{Distrust: from.cfg.RBD.Distrust, Now: a.env.Now, Copies: copies{from.v, findings}.all}
+	o := rbd.Options{Distrust: from.cfg.RBD.Distrust, Now: a.env.Now, Copies: copies{from.v, findings}.all, Choose: a.policy(from)}
 	if from.v != nil {
 		o.Vault = from.v.ID()
 	}

@@ -47,6 +47,8 @@ func (d *decoder) rbd(n *yaml.Node, at string) *RBD {
 	r := &RBD{Distrust: DefaultDistrust}
 	d.mapping(n, at,
 		required("pools", list(d, &r.Pools, d.pool)),
+		optional("include", list(d, &r.Include, d.selector)),
+		optional("exclude", list(d, &r.Exclude, d.selector)),
 		optional("distrust", d.number(&r.Distrust, mostDistrust, "")),
 	)
 	return r
@@ -80,6 +82,9 @@ func (d *decoder) clusters(c Config, found map[string]*yaml.Node) {
 	}
 	if found["ceph"] == nil {
 		d.fault(found["rbd"], "add ceph: [{conf: /etc/ceph/ceph.conf}]", "rbd needs ceph to reach its cluster")
+	}
+	for _, check := range d.later {
+		check(c)
 	}
 	for i, p := range c.RBD.Pools {
 		known := slices.ContainsFunc(c.Ceph, func(k Ceph) bool { return k.Name == p.Cluster })

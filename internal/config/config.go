@@ -95,6 +95,8 @@ type Ceph struct {
 // RBD says which block images are captured.
 type RBD struct {
 	Pools []Pool
+	// Of the pools' images, those are captured that one of Include fits, if there are any, and none of Exclude.
+	Include, Exclude []Selector
 	// Distrust is after how many increments an image is read in full and compared.
 	Distrust int
 }
@@ -105,4 +107,16 @@ type Pool struct {
 	Cluster string // name of its Ceph cluster; "" is the first
 	Piece   int64  // bytes of the pieces that images are cut into; 0 is by size
 	Ops     int    // reads in flight for one image; 0 is Ceph's default
+}
+
+// Selector fits images that are as all of its fields say that are set.
+type Selector struct {
+	Pool       string            // its name
+	Name       string            // pattern of the image's name, as path.Match has it
+	VolumeType string            // name or id of the Cinder volume's type
+	Project    string            // name or id of the project that owns the volume, image or server
+	Metadata   map[string]string // that the Cinder volume has
+	Larger     int64             // bytes that the image exceeds
+	Smaller    int64             // bytes that it stays below
+	Usage      string            // Used or Unused, which a Glance image is by volumes, servers and clones
 }

@@ -89,6 +89,11 @@ ceph:
   - {name: far, conf: /etc/ceph/far.conf, id: backup, run_on: ctl1, container: ceph_mon, engine: podman}
 rbd:
   pools: [volumes, {name: images, cluster: far, piece: 1MiB, ops: 4}]
+  include:
+    - {volume_type: gold, larger: 1GiB, smaller: 2TiB}
+    - {pool: images, usage: used}
+  exclude:
+    - {name: "volume-[0-9]*", project: scratch pad, metadata: {backup: none, "a: b": "true"}}
   distrust: 7
 `
 
@@ -121,7 +126,11 @@ func wholeConfig(file string) Config {
 			{Name: "ceph", Conf: "/etc/hf/ceph.conf", ID: "holdfast"},
 			{Name: "far", Conf: "/etc/ceph/far.conf", ID: "backup", RunOn: "ctl1", Container: "ceph_mon", Engine: "podman"},
 		},
-		RBD: &RBD{Pools: []Pool{{Name: "volumes"}, {Name: "images", Cluster: "far", Piece: 1 << 20, Ops: 4}}, Distrust: 7},
+		RBD: &RBD{
+			Pools: []Pool{{Name: "volumes"}, {Name: "images", Cluster: "far", Piece: 1 << 20, Ops: 4}}, Distrust: 7,
+			Include: []Selector{{VolumeType: "gold", Larger: 1 << 30, Smaller: 2 << 40}, {Pool: "images", Usage: Used}},
+			Exclude: []Selector{{Name: "volume-[0-9]*", Project: "scratch pad", Metadata: map[string]string{"backup": "none", "a: b": "true"}}},
+		},
 	}
 }
 

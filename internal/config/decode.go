@@ -19,6 +19,8 @@ type decoder struct {
 	base string         // relative paths start here
 	seen map[string]int // what must be unique, with the line where it stood first
 	errs Errors
+	// later are checks of parts of the file that wait until the whole was read.
+	later []func(c Config)
 }
 
 // reader takes one node into the value it was made for; at is the node's path for messages ("tiers[1].name").

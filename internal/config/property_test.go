@@ -65,7 +65,29 @@ func aConfig(t *rapid.T) Config {
 		}
 		c.MariaDB = aMariaDB(t)
 	}
+	if rapid.Bool().Draw(t, "rbd") {
+		c.Ceph = []Ceph{{Name: DefaultCeph, Conf: paths.Draw(t, "conf"), ID: names.Draw(t, "id")}}
+		c.RBD = &RBD{Pools: []Pool{{Name: "volumes"}, {Name: "images", Ops: 3}}, Distrust: rapid.IntRange(0, mostDistrust).Draw(t, "distrust")}
+		some := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) Selector { return aSelector(t, c.MariaDB != nil) }), 1, 3)
+		c.RBD.Include = rapid.OneOf(rapid.Just[[]Selector](nil), some).Draw(t, "include")
+		c.RBD.Exclude = rapid.OneOf(rapid.Just[[]Selector](nil), some).Draw(t, "exclude")
+	}
 	return c
+}
+
+func aSelector(t *rapid.T, database bool) Selector {
+	s := Selector{Pool: rapid.SampledFrom([]string{"volumes", "images"}).Draw(t, "pool")}
+	if rapid.Bool().Draw(t, "sizes") {
+		s.Pool, s.Name = "", "volume-*[a-f]?"
+		s.Larger = rapid.Int64Range(1, 1<<20).Draw(t, "larger") << 10
+		s.Smaller = s.Larger + rapid.Int64Range(1, 1<<30).Draw(t, "smaller")<<10
+	}
+	if database && rapid.Bool().Draw(t, "rows") {
+		s.VolumeType, s.Project = texts.Draw(t, "type"), texts.Draw(t, "project")
+		s.Metadata = rapid.MapOfN(texts, texts, 1, 3).Draw(t, "metadata")
+		s.Usage = rapid.SampledFrom([]string{"", Used, Unused}).Draw(t, "usage")
+	}
+	return s
 }
 
 func aMariaDB(t *rapid.T) *MariaDB {

@@ -2,8 +2,10 @@ package config
 
 import (
 	"fmt"
+	"maps"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -156,6 +158,7 @@ func (w *writer) ceph(clusters []Ceph) {
 func (w *writer) rbd(r RBD) {
 	w.line("")
 	w.comment("Which block images are captured: all of the pools. A pool is a name, or a set of name, cluster, piece and ops.")
+	w.comment("include and exclude choose among them: by pool, name, volume_type, project, metadata, larger, smaller and usage.")
 	w.key("rbd", "", false)
 	w.nest("  ", func() {
 		w.key("pools", "", false)
@@ -168,9 +171,52 @@ func (w *writer) rbd(r RBD) {
 				w.key("ops", fmt.Sprint(p.Ops), p.Ops == 0)
 			})
 		}
+		w.selectors("include", r.Include, "[{volume_type: gold}, {pool: images, usage: used}]")
+		w.selectors("exclude", r.Exclude, "[{project: scratch}, {metadata: {backup: none}}]")
 		w.comment("After how many increments an image is read in full and compared.")
 		w.key("distrust", fmt.Sprint(r.Distrust), r.Distrust == DefaultDistrust)
 	})
+}
+
+// selectors writes a list of them, or an example as a comment.
+func (w *writer) selectors(key string, all []Selector, example string) {
+	if len(all) == 0 {
+		w.key(key, example, true)
+		return
+	}
+	w.key(key, "", false)
+	for _, s := range all {
+		w.first = w.indent + "  - "
+		w.nest("    ", func() { w.selector(s) })
+	}
+}
+
+func (w *writer) selector(s Selector) {
+	text := func(key, value string) {
+		if value != "" {
+			w.key(key, quote(value), false)
+		}
+	}
+	size := func(key string, value int64) {
+		if value > 0 {
+			w.key(key, FormatSize(value), false)
+		}
+	}
+	text("pool", s.Pool)
+	text("name", s.Name)
+	text("volume_type", s.VolumeType)
+	text("project", s.Project)
+	if len(s.Metadata) > 0 {
+		w.key("metadata", "", false)
+		w.nest("  ", func() {
+			for _, k := range slices.Sorted(maps.Keys(s.Metadata)) {
+				w.key(quote(k), quote(s.Metadata[k]), false)
+			}
+		})
+	}
+	size("larger", s.Larger)
+	size("smaller", s.Smaller)
+	text("usage", s.Usage)
 }
 
 // or writes a key that has a value, or an example as a comment.

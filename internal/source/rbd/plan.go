@@ -27,12 +27,14 @@ func (s *Source) Plan(ctx context.Context) (source.Plan, error) {
 	if err != nil {
 		return plan, err
 	}
+	choose := s.judge(ctx, pools)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.planned, s.held = pools, map[string]*image{}
 	for n := range pools {
-		s.planPool(&pools[n], copies, &plan)
+		s.planPool(&pools[n], copies, choose, &plan)
 	}
+	plan.Notes = append(plan.Notes, choose.told()...)
 	return plan, nil
 }
 
@@ -73,7 +75,12 @@ func (s *Source) list(ctx context.Context) ([]pool, error) {
 	return pools, nil
 }
 
-func (s *Source) planPool(p *pool, copies map[string]Copy, plan *source.Plan) {
+// image is one that the pool's listing has.
+func (p *pool) image(listed cephcmd.Image) *image {
+	return &image{pool: p, Image: listed, component: p.cluster.Prefix + p.Name + "/" + listed.Name}
+}
+
+func (s *Source) planPool(p *pool, copies map[string]Copy, choose *judge, plan *source.Plan) {
 	foreign := 0
 	for _, img := range p.images {
 		for _, snap := range img.Snapshots {
@@ -81,13 +88,15 @@ func (s *Source) planPool(p *pool, copies map[string]Copy, plan *source.Plan) {
 				foreign++
 			}
 		}
-		i := &image{pool: p, Image: img, component: p.cluster.Prefix + p.Name + "/" + img.Name}
+		i := p.image(img)
 		task := i.task()
-		if skip := s.skip(i); skip != "" {
-			if !s.Choose.silent(skip) {
-				task.Reason = skip
-				plan.Skipped = append(plan.Skipped, task)
-			}
+		skip := i.skip()
+		if rule := choose.skip(i); rule != "" {
+			skip, task.Required = rule, false
+		}
+		if skip != "" {
+			task.Reason = skip
+			plan.Skipped = append(plan.Skipped, task)
 			continue
 		}
 		if c, ok := copies[i.component]; ok {
@@ -109,7 +118,7 @@ func (i *image) task() source.Task {
 }
 
 // glanceName is how Glance calls an image.
-var glanceName = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`)
+var glanceName = regexp.MustCompile(`^` + uuid + `$`)
 
 // GlanceSnapshot is what Glance calls the snapshot that its image is read and cloned from.
 const GlanceSnapshot = "snap"
@@ -121,11 +130,8 @@ func (i *image) glances() bool { return glanceName.MatchString(i.Name) }
 // them, but not if somebody made a snapshot of it meanwhile: then it stays for ever.
 func (i *image) deleted() bool { return strings.HasSuffix(i.Name, ".deleted") }
 
-// skip says why an image is not captured, or "".
-func (s *Source) skip(i *image) string {
-	if why := s.Choose.skip(i); why != "" {
-		return why
-	}
+// skip says why an image cannot be captured, or "".
+func (i *image) skip() string {
 	if i.deleted() {
 		return "Cinder deleted it, and keeps it only for its clones, which are captured whole"
 	}
