@@ -169,9 +169,6 @@ func (a *app) planOnly(ctx context.Context, s setup, only string) error {
 	return a.printf("%s", t)
 }
 
-// chosenSources checks the names on the command line.
-func chosenSources(names, configured []string) ([]string, error) {
-	if len(names) == 0 {
 // tellSkipped adds a row for each component that is left out, or one for all where many are for the same reason.
 func tellSkipped(t *report.Table, tasks []source.Task) {
 	var all []point.Component
@@ -189,6 +186,9 @@ func tellSkipped(t *report.Table, tasks []source.Task) {
 	}
 }
 
+// chosenSources checks the names on the command line.
+func chosenSources(names, configured []string) ([]string, error) {
+	if len(names) == 0 {
 		return configured, nil
 	}
 	var chosen []string
