@@ -27,7 +27,7 @@ rbd_admin() { rbd -c "$dir/ceph/ceph.conf" "$@"; }
 some='volumes/volume-0*' # of the lab's volumes
 pick() { # a captured volume that nothing of Cinder's hangs on
   local v
-  for v in $(hold show latest:rbd --json | grep -o 'volumes/volume-0[0-9a-f-]*' | sort -u); do
+  for v in $(hold show latest:rbd --json | grep -o 'volumes/volume-0[0-9a-f]\{7\}-[0-9a-f-]*' | sort -u); do
     if ! rbd_admin snap ls "$v" | grep -q ' snapshot-'; then echo "$v" && return; fi
   done
   return 1
