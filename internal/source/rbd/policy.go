@@ -26,12 +26,13 @@ type judge struct {
 	failed bool            // they cannot be read, and a note says so
 	cloned map[string]bool // images of the pools that have clones in them, by component
 	open   []string        // components that were left in since nothing decided
+	fitted []bool          // which of Include fit an image, as far as that is known
 	notes  []string
 }
 
 // judge asks the databases, if they matter to the images that there are.
 func (s *Source) judge(ctx context.Context, pools []pool) *judge {
-	j := &judge{Policy: s.Choose, cloned: map[string]bool{}}
+	j := &judge{Policy: s.Choose, cloned: map[string]bool{}, fitted: make([]bool, len(s.Choose.Include))}
 	var all []*image
 	for n := range pools {
 		p := &pools[n]
@@ -87,7 +88,12 @@ func (j *judge) skip(i *image) string {
 	if i.deleted() {
 		return ""
 	}
-	open := false
+	best, live := no, j.facts != nil && j.facts.Live
+	for n, s := range j.Include {
+		fits := j.fits(s, i)
+		best, j.fitted[n] = max(best, fits), j.fitted[n] || fits == yes || fits == maybe && !live
+	}
+	open := best == maybe
 	for n, s := range j.Exclude {
 		switch j.fits(s, i) {
 		case yes:
@@ -96,14 +102,10 @@ func (j *judge) skip(i *image) string {
 			open = true
 		}
 	}
-	best := no
-	for _, s := range j.Include {
-		best = max(best, j.fits(s, i))
-	}
 	if len(j.Include) > 0 && best == no {
 		return "not included by any of rbd.include"
 	}
-	if open || best == maybe {
+	if open {
 		j.open = append(j.open, i.component)
 	}
 	return ""
@@ -112,6 +114,11 @@ func (j *judge) skip(i *image) string {
 // told is what there is to tell of a plan's decisions.
 func (j *judge) told() []string {
 	const some = 5
+	for n, fitted := range j.fitted {
+		if !fitted {
+			j.note("rbd.include[%d] fits no image: %s", n, j.Include[n])
+		}
+	}
 	if j.failed || len(j.open) == 0 {
 		return j.notes
 	}

@@ -184,6 +184,15 @@ func TestReasonsAndNotes(t *testing.T) {
 	if diff := cmp.Diff(want, plan.Notes); diff != "" {
 		t.Errorf("notes (-want +got):\n%s", diff)
 	}
+	include := selectors{{VolumeType: "glod"}, {Pool: "volumes"}, {VolumeType: "scratch"}}
+	_, plan = chosen(t, Policy{Include: include, Exclude: selectors{{Project: "ci"}}, Rows: live})
+	if n := len(plan.Notes); n < 2 || plan.Notes[1] != "rbd.include[0] fits no image: volume_type=glod" || strings.Contains(plan.Notes[n-1], "include[") {
+		t.Errorf("notes: %q", plan.Notes)
+	}
+	_, plan = chosen(t, Policy{Include: selectors{{Name: "none"}, {VolumeType: "glod"}}, Rows: old})
+	if n := len(plan.Notes); n < 2 || plan.Notes[1] != "rbd.include[0] fits no image: name=none" || strings.Contains(plan.Notes[n-1], "include[") {
+		t.Errorf("notes: %q", plan.Notes)
+	}
 	_, plan = chosen(t, Policy{Exclude: exclude, Rows: down})
 	if len(plan.Notes) != 1 || !strings.Contains(plan.Notes[0], "every image is captured which the rules may want: nobody answers") {
 		t.Errorf("notes: %q", plan.Notes)
