@@ -17,8 +17,7 @@ import (
 	"holdfast/internal/problem"
 	"holdfast/internal/report"
 	"holdfast/internal/source"
-	"holdfast/internal/source/kolla"
-	"holdfast/internal/source/mariadb"
+	"holdfast/internal/source/rbd"
 	"holdfast/internal/vault"
 )
 
@@ -69,11 +68,15 @@ func (a *app) backup(ctx context.Context, names []string, o backupOptions) error
 	defer cancel()
 	// The inventory is read while the vault is opened: both take their time, and neither needs the other.
 	described := sync.OnceValues(func() (*cloud, error) { return a.loadCloud(ctx, cfg) })
-	if slices.Contains(chosen, kolla.SourceName) || slices.Contains(chosen, mariadb.SourceName) {
+	if slices.ContainsFunc(chosen, func(name string) bool { return !withoutInventory(name) }) {
 		go described()
 	}
+	s := setup{cfg: cfg, described: described, chosen: chosen}
+	if slices.Contains(chosen, rbd.SourceName) {
+		s.maps = clusterMaps(ctx, cfg, described)
+	}
 	return a.inVault(ctx, cfg, func(v *vault.Vault) error {
-		s := setup{cfg, v, described, chosen}
+		s.v = v
 		if o.dryRun {
 			return a.planOnly(ctx, s, o.only)
 		}

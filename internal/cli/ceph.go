@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"sync"
 
 	"holdfast/internal/cephcmd"
 	"holdfast/internal/config"
@@ -43,6 +44,23 @@ func cluster(k config.Ceph, described func() (*cloud, error)) (cephcmd.Cluster, 
 	return c, nil
 }
 
+// clusterMaps begins to read the identity of every Ceph cluster, and returns what waits for each.
+func clusterMaps(ctx context.Context, cfg *config.Config, described func() (*cloud, error)) []func() (cephcmd.Map, error) {
+	var all []func() (cephcmd.Map, error)
+	for _, k := range cfg.Ceph {
+		read := sync.OnceValues(func() (cephcmd.Map, error) {
+			c, err := cluster(k, described)
+			if err != nil {
+				return cephcmd.Map{}, err
+			}
+			return c.Map(ctx)
+		})
+		go read()
+		all = append(all, read)
+	}
+	return all
+}
+
 // rbd sets the source of block images up.
 func (a *app) rbd(from setup) (source.Source, error) {
 	findings, err := verify.Record{Dir: from.cfg.State}.Findings()
@@ -58,7 +76,7 @@ func (a *app) rbd(from setup) (source.Source, error) {
 		if err != nil {
 			return nil, err
 		}
-		set := rbd.Cluster{Cluster: c}
+		set := rbd.Cluster{Cluster: c, Map: from.maps[n]}
 		if n > 0 {
 			set.Prefix = k.Name + ":"
 		}

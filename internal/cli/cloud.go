@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"holdfast/internal/cephcmd"
 	"holdfast/internal/config"
 	"holdfast/internal/host"
 	"holdfast/internal/inventory"
@@ -81,13 +82,19 @@ func configured(cfg *config.Config) []string {
 // setup is what sources are set up from.
 type setup struct {
 	cfg       *config.Config
-	v         *vault.Vault           // tells what earlier points hold
-	described func() (*cloud, error) // the cloud as it is described today
+	v         *vault.Vault                  // tells what earlier points hold
+	described func() (*cloud, error)        // the cloud as it is described today
+	maps      []func() (cephcmd.Map, error) // of the configured Ceph clusters, in their order
 	chosen    []string
 }
 
 // sources sets the chosen sources up.
 func (a *app) sources(ctx context.Context, from setup) ([]source.Source, error) {
+	if !slices.ContainsFunc(from.chosen, withoutInventory) { // else what needs none is captured all the same
+		if _, err := from.described(); err != nil {
+			return nil, err
+		}
+	}
 	var out []source.Source
 	for _, name := range from.chosen {
 		s, err := a.source(ctx, from, name)
@@ -98,6 +105,9 @@ func (a *app) sources(ctx context.Context, from setup) ([]source.Source, error) 
 	}
 	return out, nil
 }
+
+// withoutInventory reports whether a source does not need the cloud's inventory.
+func withoutInventory(name string) bool { return name == ceph.SourceName || name == rbd.SourceName }
 
 // unavailable is a source that could not be set up. Its plan fails, so that the point says what is missing while the
 // other sources are captured.

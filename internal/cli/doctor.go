@@ -125,6 +125,7 @@ func (a *app) checkCloud(ctx context.Context, cfg *config.Config, v *vault.Vault
 		return []area{{"cloud", []source.Check{failed("inventory", err)}}}
 	}
 	from := setup{cfg: cfg, v: v, described: func() (*cloud, error) { return c, nil }}
+	from.maps = clusterMaps(ctx, cfg, from.described)
 	visits := visitAll(ctx, c.inv)
 	areas := []area{{"host", []source.Check{checkPlace(visits), checkClocks(visits)}}}
 	for _, name := range configured(cfg) {

@@ -112,7 +112,11 @@ func (a *app) execute(ctx context.Context, job restoring, r *restore.Restorer) e
 		}
 	}
 	if len(job.Plan().Undo) > 0 {
-		return a.printf("What was replaced is kept. To take it back:\n  %s\n", strings.Join(job.Plan().Undo, "\n  "))
+		kept := ""
+		if job.Plan().Keeps {
+			kept = "What was replaced is kept. "
+		}
+		return a.printf("%sTo take it back:\n  %s\n", kept, strings.Join(job.Plan().Undo, "\n  "))
 	}
 	return nil
 }

@@ -193,6 +193,7 @@ func (k *Cluster) describe() {
 		}
 	}
 	k.plan.Undo = k.undo(len(k.o.Nodes))
+	k.plan.Keeps = true
 	k.plan.Steps = append(k.plan.Steps, fmt.Sprintf("start %s as a new cluster with %s", first, k.o.Control.Describe()))
 	for _, n := range k.o.Nodes[1:] {
 		k.plan.Steps = append(k.plan.Steps, fmt.Sprintf("start %s, which takes a full copy from the cluster", n.Name))

@@ -154,6 +154,7 @@ func (i *ImageInPlace) describe(ctx context.Context) error {
 		i.plan.Steps = append(i.plan.Steps, fmt.Sprintf("its size becomes %s, and was %s", size(i.copy.file.Size()), size(i.live.Size)))
 	}
 	i.plan.Undo = []string{"rbd snap rollback " + spec.At(i.kept).String()}
+	i.plan.Keeps = true
 	i.plan.Notes = append(i.plan.Notes, "once it is not needed: rbd snap rm "+spec.At(i.kept).String())
 	free, err := i.on.Free(ctx, spec.Pool)
 	if err != nil {

@@ -31,6 +31,7 @@ type Plan struct {
 	Notes    []string  `json:"notes,omitempty"`
 	Refusals []Refusal `json:"refusals,omitempty"`
 	Undo     []string  `json:"undo,omitempty"`    // how to take it back by hand
+	Keeps    bool      `json:"-"`                 // something is replaced, and kept for that
 	Outcome  []string  `json:"outcome,omitempty"` // what there is to tell at its end
 }
 

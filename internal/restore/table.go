@@ -274,6 +274,7 @@ func (t *Table) describe() {
 	if t.exists {
 		t.plan.Steps = append(t.plan.Steps, fmt.Sprintf("in one step rename %s.%s to %s and put the restored table in its place", t.o.Database, t.o.Table, t.kept))
 		t.plan.Notes = append(t.plan.Notes, "what was written to the table since the point stays in "+t.o.Database+"."+t.kept)
+		t.plan.Keeps = true
 		t.plan.Undo = []string{fmt.Sprintf("RENAME TABLE %s TO %s, %s TO %s", quoted(t.o.Database, t.o.Table), quoted(t.o.Database, t.o.Table+"_restored"),
 			quoted(t.o.Database, t.kept), quoted(t.o.Database, t.o.Table))}
 		return

@@ -47,7 +47,7 @@ func (s *Source) list(ctx context.Context) ([]pool, error) {
 	for n := range s.Clusters {
 		c := &s.Clusters[n]
 		g.Go(func() (err error) {
-			maps[n], err = c.Map(ctx)
+			maps[n], err = c.Map()
 			return err
 		})
 		for _, p := range c.Pools {
