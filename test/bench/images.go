@@ -71,14 +71,17 @@ func (b *bench) rawImage() (string, error) {
 	return name, f.Truncate(imageSize)
 }
 
-// fillText fills buf with lines of a log.
+// fillText fills buf with lines of a log as OpenStack's services write it: a request logs several lines under one id.
 func fillText(buf []byte, dice *rand.Rand) {
 	services := []string{"nova-compute", "neutron-server", "cinder-volume", "glance-api", "keystone"}
-	for at := 0; at < len(buf); {
-		line := fmt.Sprintf("2026-11-22 %02d:%02d:%02d.%03d %d INFO %s [req-%016x%016x] GET /v3/%d status: %d len: %d time: 0.%07d\n",
-			dice.IntN(24), dice.IntN(60), dice.IntN(60), dice.IntN(1000), dice.IntN(50), services[dice.IntN(len(services))],
-			dice.Uint64(), dice.Uint64(), dice.IntN(1e6), 200+dice.IntN(5), dice.IntN(9000), dice.IntN(1e7))
-		at += copy(buf[at:], line)
+	for at, n := 0, 0; at < len(buf); {
+		request := fmt.Sprintf("%d INFO %s [req-%016x%016x]", dice.IntN(50), services[dice.IntN(len(services))], dice.Uint64(), dice.Uint64())
+		for range 6 {
+			n++
+			line := fmt.Sprintf("2026-11-22 %02d:%02d:%02d.%03d %s GET /v3/%d status: %d len: %d time: 0.%03d\n",
+				n/3600000%24, n/60000%60, n/1000%60, n%1000, request, dice.IntN(1000), 200+dice.IntN(5), dice.IntN(9000), dice.IntN(1000))
+			at += copy(buf[at:], line)
+		}
 	}
 }
 
