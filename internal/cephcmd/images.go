@@ -3,6 +3,8 @@ package cephcmd
 import (
 	"context"
 	"slices"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // Map is what identifies a cluster and its pools.
@@ -60,6 +62,8 @@ type Image struct {
 	Parent    *Parent
 	Locked    bool // a client holds its lock: it is in use, or somebody looks
 	Snapshots []Snapshot
+	// Err says why the image could not be opened; nothing but its name is known then.
+	Err error
 }
 
 // Parent is what an image is a clone of.
@@ -101,12 +105,54 @@ type listed struct {
 	LockType   string  `json:"lock_type"`
 }
 
-// Images lists a pool's images with their snapshots, by name. Images in the trash are not among them.
+// Images lists a pool's images with their snapshots, by name. Images in the trash are not among them. The listing fails as
+// a whole when one image cannot be opened, as one whose migration has lost its source; then each is asked alone.
 func (c Cluster) Images(ctx context.Context, pool string) ([]Image, error) {
 	var lines []listed
-	if err := c.JSON(ctx, &lines, "rbd", "ls", "--long", "--pool", pool); err != nil {
+	err := c.JSON(ctx, &lines, "rbd", "ls", "--long", "--pool", pool)
+	switch {
+	case err == nil:
+		return gather(lines), nil
+	case exitCode(err) < 0, IsNotFound(err), IsDenied(err), ctx.Err() != nil:
 		return nil, err
 	}
+	return c.imagesAlone(ctx, pool)
+}
+
+// askedAtOnce is how many images are asked alone at the same time.
+const askedAtOnce = 8
+
+// imagesAlone lists a pool by its names, and asks each image.
+func (c Cluster) imagesAlone(ctx context.Context, pool string) ([]Image, error) {
+	var names []string
+	if err := c.JSON(ctx, &names, "rbd", "ls", "--pool", pool); err != nil {
+		return nil, err
+	}
+	images := make([]Image, len(names))
+	var g errgroup.Group
+	g.SetLimit(askedAtOnce)
+	for n, name := range names {
+		g.Go(func() error {
+			images[n] = c.imageAlone(ctx, Spec{Pool: pool, Image: name})
+			return nil
+		})
+	}
+	_ = g.Wait() // each image keeps its own error
+	return slices.DeleteFunc(images, func(i Image) bool { return IsNotFound(i.Err) }), ctx.Err()
+}
+
+func (c Cluster) imageAlone(ctx context.Context, s Spec) Image {
+	info, err := c.Info(ctx, s)
+	if err != nil {
+		return Image{Name: s.Image, Err: err}
+	}
+	i := Image{Name: s.Image, ID: info.ID, Size: info.Size, Parent: info.Parent}
+	i.Snapshots, i.Err = c.Snapshots(ctx, s.Pool, info.ID)
+	return i
+}
+
+// gather joins the lines of a listing to images.
+func gather(lines []listed) []Image {
 	var images []Image
 	at := map[string]int{}
 	for _, l := range lines {
@@ -122,7 +168,7 @@ func (c Cluster) Images(ctx context.Context, pool string) ([]Image, error) {
 		}
 		images[i].Snapshots = append(images[i].Snapshots, Snapshot{l.SnapshotID, l.Snapshot, l.Size, l.Protected == "true"})
 	}
-	return images, nil
+	return images
 }
 
 // Info is what an image says of itself.

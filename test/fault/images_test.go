@@ -1,10 +1,13 @@
 package fault
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -305,4 +308,30 @@ func TestOtherVaultsSnapshots(t *testing.T) {
 	if got := p.snapshots(); len(got) != 2 {
 		t.Errorf("snapshots %q", got)
 	}
+}
+
+// TestImageThatCannotBeOpened: an image that lost the source of its migration makes the listing of its whole pool fail. The
+// others are captured all the same, and this one is told.
+func TestImageThatCannotBeOpened(t *testing.T) {
+	p := newPool(t)
+	p.image("volume-a", 8)
+	p.Backup("rbd")
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.ServeContent(w, r, "raw", time.Time{}, bytes.NewReader(make([]byte, 4*mebi)))
+	}))
+	spec := fmt.Sprintf(`{"type":"raw","stream":{"type":"http","url":"%s/raw"}}`, server.URL)
+	p.rbd("migration", "prepare", "--import-only", "--source-spec", spec, "volumes/volume-b")
+	server.Close()
+	p.change("volume-a", 1)
+	r := p.Try("backup", "rbd", "--json")
+	var got point.Point
+	if err := json.Unmarshal([]byte(r.Stdout), &got); err != nil || r.Code != 3 {
+		t.Fatalf("exit code %d, %v: %s", r.Code, err, r.Stderr)
+	}
+	a, _ := got.Component("rbd", "volumes/volume-a")
+	b, _ := got.Component("rbd", "volumes/volume-b")
+	if a.State != point.Good || a.Mode != point.Incremental || b.State != point.Skipped || !strings.Contains(b.Reason, "cannot be opened") {
+		t.Errorf("a %s %s (%s), b %s (%s)", a.State, a.Mode, a.Reason, b.State, b.Reason)
+	}
+	p.rbd("migration", "abort", "--no-progress", "volumes/volume-b")
 }

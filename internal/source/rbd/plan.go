@@ -132,6 +132,9 @@ func (i *image) deleted() bool { return strings.HasSuffix(i.Name, ".deleted") }
 
 // skip says why an image cannot be captured, or "".
 func (i *image) skip() string {
+	if i.Err != nil {
+		return "it cannot be opened: " + i.Err.Error()
+	}
 	if i.deleted() {
 		return "Cinder deleted it, and keeps it only for its clones, which are captured whole"
 	}
