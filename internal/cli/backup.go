@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"holdfast/internal/backup"
+	"holdfast/internal/config"
 	"holdfast/internal/point"
 	"holdfast/internal/problem"
 	"holdfast/internal/report"
@@ -26,6 +27,7 @@ type backupOptions struct {
 	parallel int
 	dryRun   bool
 	only     string
+	limit    string
 }
 
 func newBackupCommand(a *app) *cobra.Command {
@@ -44,6 +46,7 @@ func newBackupCommand(a *app) *cobra.Command {
 	}
 	c.Flags().IntVar(&o.parallel, "parallel", 4, "stream at most `N` components at once")
 	c.Flags().BoolVar(&o.dryRun, "dry-run", false, "only show what would be captured, from where, and why")
+	c.Flags().StringVar(&o.limit, "limit", "", "read at most `SIZE` of block images in a second, such as 100MiB")
 	c.Flags().StringVar(&o.only, "only", "", "capture only the components whose name is like `PATTERN`, with * and ?")
 	return c
 }
@@ -72,6 +75,12 @@ func (a *app) backup(ctx context.Context, names []string, o backupOptions) error
 		go described()
 	}
 	s := setup{cfg: cfg, described: described, chosen: chosen}
+	if o.limit != "" {
+		s.limit, err = config.ParseSize(o.limit)
+		if err != nil || s.limit < config.LeastLimit {
+			return problem.New(problem.Usage, "write a number with its unit, such as 100MiB", "--limit %q is not a size of at least 64KiB", o.limit)
+		}
+	}
 	if slices.Contains(chosen, rbd.SourceName) {
 		s.maps = clusterMaps(ctx, cfg, described)
 	}

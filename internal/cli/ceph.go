@@ -67,7 +67,7 @@ func (a *app) rbd(from setup) (source.Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := rbd.Options{Distrust: from.cfg.RBD.Distrust, Now: a.env.Now, Copies: copies{from.v, findings}.all, Choose: a.policy(from)}
+	o := rbd.Options{Distrust: from.cfg.RBD.Distrust, Limit: from.limit, Now: a.env.Now, Copies: copies{from.v, findings}.all, Choose: a.policy(from)}
 	if from.v != nil {
 		o.Vault = from.v.ID()
 	}
@@ -82,7 +82,7 @@ func (a *app) rbd(from setup) (source.Source, error) {
 		}
 		for _, p := range from.cfg.RBD.Pools {
 			if p.Cluster == k.Name || p.Cluster == "" && n == 0 {
-				set.Pools = append(set.Pools, rbd.Pool{Name: p.Name, Piece: p.Piece, Ops: p.Ops})
+				set.Pools = append(set.Pools, rbd.Pool{Name: p.Name, Piece: p.Piece, Ops: p.Ops, Limit: p.Limit})
 			}
 		}
 		o.Clusters = append(o.Clusters, set)

@@ -86,6 +86,7 @@ type setup struct {
 	described func() (*cloud, error)        // the cloud as it is described today
 	maps      []func() (cephcmd.Map, error) // of the configured Ceph clusters, in their order
 	chosen    []string
+	limit     int64 // bytes of images that are read in a second; 0 is no limit
 }
 
 // sources sets the chosen sources up.

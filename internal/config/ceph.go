@@ -15,11 +15,15 @@ const (
 	DefaultDistrust = 30
 )
 
+// LeastLimit is the least number of bytes in a second that reading may be limited to.
+const LeastLimit = 64 << 10
+
 const (
 	mostDistrust = 10000
 	mostOps      = 1024
 	leastPiece   = 64 << 10
 	mostPiece    = 4 << 20
+	mostLimit    = 1 << 40
 )
 
 func (d *decoder) ceph(n *yaml.Node, at string) Ceph {
@@ -65,6 +69,7 @@ func (d *decoder) pool(n *yaml.Node, at string) Pool {
 			optional("cluster", d.text(&p.Cluster, aName)),
 			optional("piece", d.size(&p.Piece, leastPiece, mostPiece)),
 			optional("ops", d.number(&p.Ops, mostOps, "")),
+			optional("limit", d.size(&p.Limit, LeastLimit, mostLimit)),
 		)
 	}
 	if p.Name != "" {

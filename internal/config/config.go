@@ -107,6 +107,7 @@ type Pool struct {
 	Cluster string // name of its Ceph cluster; "" is the first
 	Piece   int64  // bytes of the pieces that images are cut into; 0 is by size
 	Ops     int    // reads in flight for one image; 0 is Ceph's default
+	Limit   int64  // bytes that are read of the pool in a second; 0 is no limit
 }
 
 // Selector fits images that are as all of its fields say that are set.

@@ -88,7 +88,7 @@ ceph:
   - conf: ceph.conf
   - {name: far, conf: /etc/ceph/far.conf, id: backup, run_on: ctl1, container: ceph_mon, engine: podman}
 rbd:
-  pools: [volumes, {name: images, cluster: far, piece: 1MiB, ops: 4}]
+  pools: [volumes, {name: images, cluster: far, piece: 1MiB, ops: 4, limit: 200MiB}]
   include:
     - {volume_type: gold, larger: 1GiB, smaller: 2TiB}
     - {pool: images, usage: used}
@@ -127,7 +127,7 @@ func wholeConfig(file string) Config {
 			{Name: "far", Conf: "/etc/ceph/far.conf", ID: "backup", RunOn: "ctl1", Container: "ceph_mon", Engine: "podman"},
 		},
 		RBD: &RBD{
-			Pools: []Pool{{Name: "volumes"}, {Name: "images", Cluster: "far", Piece: 1 << 20, Ops: 4}}, Distrust: 7,
+			Pools: []Pool{{Name: "volumes"}, {Name: "images", Cluster: "far", Piece: 1 << 20, Ops: 4, Limit: 200 << 20}}, Distrust: 7,
 			Include: []Selector{{VolumeType: "gold", Larger: 1 << 30, Smaller: 2 << 40}, {Pool: "images", Usage: Used}},
 			Exclude: []Selector{{Name: "volume-[0-9]*", Project: "scratch pad", Metadata: map[string]string{"backup": "none", "a: b": "true"}}},
 		},

@@ -157,7 +157,7 @@ func (w *writer) ceph(clusters []Ceph) {
 
 func (w *writer) rbd(r RBD) {
 	w.line("")
-	w.comment("Which block images are captured: all of the pools. A pool is a name, or a set of name, cluster, piece and ops.")
+	w.comment("Which block images are captured: all of the pools. A pool is a name, or a set of name, cluster, piece, ops and limit.")
 	w.comment("include and exclude choose among them: by pool, name, volume_type, project, metadata, larger, smaller and usage.")
 	w.key("rbd", "", false)
 	w.nest("  ", func() {
@@ -169,6 +169,7 @@ func (w *writer) rbd(r RBD) {
 				w.or("cluster", p.Cluster, DefaultCeph)
 				w.key("piece", FormatSize(max(p.Piece, leastPiece)), p.Piece == 0)
 				w.key("ops", fmt.Sprint(p.Ops), p.Ops == 0)
+				w.key("limit", FormatSize(max(p.Limit, LeastLimit)), p.Limit == 0)
 			})
 		}
 		w.selectors("include", r.Include, "[{volume_type: gold}, {pool: images, usage: used}]")

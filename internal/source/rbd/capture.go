@@ -23,7 +23,7 @@ func (s *Source) Capture(ctx context.Context, t source.Task, sink source.Sink) (
 	}
 	export := cephcmd.Export{Spec: c.spec().At(c.snapshot.Name), From: c.from, Precise: precise, Ops: c.pool.Ops}
 	defer c.abort()
-	if err := c.pool.cluster.ExportDiff(ctx, export, c.read); err != nil {
+	if err := c.pool.cluster.ExportDiff(ctx, export, func(r io.Reader) error { return c.read(ctx, r) }); err != nil {
 		return source.Outcome{}, err
 	}
 	if err := c.held(ctx); err != nil {
@@ -114,8 +114,8 @@ func (c *capture) proof() map[string]any {
 }
 
 // read lays a stream over the image.
-func (c *capture) read(r io.Reader) error {
-	d, err := rbddiff.NewReader(&counted{r, c.sink.Read})
+func (c *capture) read(ctx context.Context, r io.Reader) error {
+	d, err := rbddiff.NewReader(&metered{ctx, r, c.sink.Read, []budget{c.pool.budget, c.pool.source.budget}})
 	if err != nil {
 		return err
 	}
@@ -154,16 +154,4 @@ func (c *capture) lay(d *rbddiff.Reader, e rbddiff.Extent) error {
 	}
 	_, err := io.Copy(c.dst, d)
 	return err
-}
-
-// counted tells how much was read.
-type counted struct {
-	io.Reader
-	told func(int64)
-}
-
-func (c *counted) Read(p []byte) (int, error) {
-	n, err := c.Reader.Read(p)
-	c.told(int64(n))
-	return n, err
 }

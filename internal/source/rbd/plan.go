@@ -51,7 +51,7 @@ func (s *Source) list(ctx context.Context) ([]pool, error) {
 			return err
 		})
 		for _, p := range c.Pools {
-			pools, of = append(pools, pool{source: s, cluster: c, Pool: p}), append(of, n)
+			pools, of = append(pools, pool{source: s, cluster: c, Pool: p, budget: newBudget(p.Limit)}), append(of, n)
 		}
 	}
 	for n := range pools {

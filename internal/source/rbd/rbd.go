@@ -26,6 +26,7 @@ type Options struct {
 	Choose Policy
 	// Distrust is after how many increments an image is read in full and compared; 0 is DefaultDistrust.
 	Distrust int
+	Limit    int64 // bytes that are read in a second, of all images together; 0 is no limit
 	Now      func() time.Time
 }
 
@@ -47,6 +48,7 @@ type Pool struct {
 	Name  string
 	Piece int64 // bytes of the pieces that images are cut into; 0 for what suits each one's size
 	Ops   int   // reads that one image's export may have in flight; 0 is Ceph's default
+	Limit int64 // bytes that are read of its images in a second; 0 is no limit
 }
 
 // Copy is a good copy of an image in an earlier point.
@@ -57,10 +59,11 @@ type Copy struct {
 	Doubt string
 }
 
-// Source captures block images. It implements source.Barrier and source.Checker.
+// Source captures block images. It implements source.Barrier.
 type Source struct {
 	Options
 	marker marker
+	budget budget
 
 	mu      sync.Mutex
 	planned []pool // as the plan saw them
@@ -72,7 +75,7 @@ func New(o Options) *Source {
 	if o.Distrust == 0 {
 		o.Distrust = DefaultDistrust
 	}
-	return &Source{Options: o, marker: newMarker(o.Vault)}
+	return &Source{Options: o, marker: newMarker(o.Vault), budget: newBudget(o.Limit)}
 }
 
 // Name implements source.Source.
@@ -83,6 +86,7 @@ type pool struct {
 	source  *Source
 	cluster *Cluster
 	Pool
+	budget budget
 	fsid   string
 	id     int64
 	images []cephcmd.Image
