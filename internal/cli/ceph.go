@@ -10,7 +10,6 @@ import (
 	"holdfast/internal/host"
 	"holdfast/internal/point"
 	"holdfast/internal/problem"
-	"holdfast/internal/source"
 	"holdfast/internal/source/rbd"
 	"holdfast/internal/vault"
 	"holdfast/internal/verify"
@@ -62,7 +61,7 @@ func clusterMaps(ctx context.Context, cfg *config.Config, described func() (*clo
 }
 
 // rbd sets the source of block images up.
-func (a *app) rbd(from setup) (source.Source, error) {
+func (a *app) rbd(from setup) (*rbd.Source, error) {
 	findings, err := verify.Record{Dir: from.cfg.State}.Findings()
 	if err != nil {
 		return nil, err

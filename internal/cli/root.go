@@ -27,6 +27,7 @@ func (a *app) commands() []*cobra.Command {
 		newShowCommand(a),
 		newVerifyCommand(a),
 		newRestoreCommand(a),
+		newSnapshotsCommand(a),
 		newStatusCommand(a),
 		newKitCommand(a),
 		newConfigCommand(a),

@@ -3,6 +3,7 @@ package rbd
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 
@@ -14,41 +15,49 @@ import (
 // failed captures and of killed runs. The snapshot of the newest good copy of each chosen image stays.
 func (s *Source) Release(ctx context.Context, sealed *point.Point, note func(string)) error {
 	needed := s.needed(sealed)
-	var gone []doomed
-	trashed := make([][]doomed, len(s.planned))
+	all, errs := s.made(ctx)
+	for _, err := range errs {
+		note(err.Error())
+	}
+	for _, i := range s.held {
+		if i.ours {
+			all = append(all, made{i.pool, i.Name, i.ID, i.snapshot.Name})
+		}
+	}
+	return s.remove(ctx, slices.DeleteFunc(all, func(m made) bool { return needed[held{m.imageID, m.snapshot}] }))
+}
+
+// made finds every snapshot of ours in the planned pools and their trash. A trash that cannot be looked through comes as an
+// error beside what was found.
+func (s *Source) made(ctx context.Context) (all []made, errs []error) {
+	trashed := make([][]made, len(s.planned))
+	failed := make([]error, len(s.planned))
 	each(len(s.planned), func(n int) {
 		p := &s.planned[n]
-		var err error
-		if trashed[n], err = s.trashed(ctx, p); err != nil {
-			note("the trash of pool " + p.Name + " could not be looked through: " + err.Error())
+		if trashed[n], failed[n] = s.trashed(ctx, p); failed[n] != nil {
+			failed[n] = fmt.Errorf("the trash of pool %s could not be looked through: %w", p.Name, failed[n])
 		}
 	})
-	gone = slices.Concat(trashed...)
 	for n := range s.planned {
 		p := &s.planned[n]
 		for _, img := range p.images {
 			for _, snap := range img.Snapshots {
-				if s.marker.ours(snap.Name) && !needed[held{img.ID, snap.Name}] {
-					gone = append(gone, doomed{p, img.ID, snap.Name})
+				if s.marker.ours(snap.Name) {
+					all = append(all, made{p, img.Name, img.ID, snap.Name})
 				}
 			}
 		}
 	}
-	for _, i := range s.held {
-		if i.ours && !needed[held{i.ID, i.snapshot.Name}] {
-			gone = append(gone, doomed{i.pool, i.ID, i.snapshot.Name})
-		}
-	}
-	return s.remove(ctx, gone)
+	return append(all, slices.Concat(trashed...)...), slices.DeleteFunc(failed, func(err error) bool { return err == nil })
 }
 
 // held names a snapshot of an image by the image's id.
 type held struct{ image, snapshot string }
 
-// doomed is a snapshot to be removed.
-type doomed struct {
-	pool            *pool
-	image, snapshot string
+// made is a snapshot that was made for this vault.
+type made struct {
+	pool                     *pool
+	image, imageID, snapshot string // image is "" in the trash
 }
 
 // needed are the snapshots that the newest good copies were read from.
@@ -73,12 +82,12 @@ func (s *Source) needed(sealed *point.Point) map[held]bool {
 }
 
 // trashed finds our snapshots of images in the trash, which keep them from being purged.
-func (s *Source) trashed(ctx context.Context, p *pool) ([]doomed, error) {
+func (s *Source) trashed(ctx context.Context, p *pool) ([]made, error) {
 	images, err := p.cluster.Trash(ctx, p.Name)
 	if err != nil {
 		return nil, err
 	}
-	var gone []doomed
+	var gone []made
 	for _, t := range images {
 		snaps, err := p.cluster.Snapshots(ctx, p.Name, t.ID)
 		if cephcmd.IsNotFound(err) {
@@ -89,19 +98,19 @@ func (s *Source) trashed(ctx context.Context, p *pool) ([]doomed, error) {
 		}
 		for _, snap := range snaps {
 			if s.marker.ours(snap.Name) {
-				gone = append(gone, doomed{p, t.ID, snap.Name})
+				gone = append(gone, made{p, "", t.ID, snap.Name})
 			}
 		}
 	}
 	return gone, nil
 }
 
-func (s *Source) remove(ctx context.Context, gone []doomed) error {
+func (s *Source) remove(ctx context.Context, gone []made) error {
 	var mu sync.Mutex
 	var errs []error
 	each(len(gone), func(n int) {
 		d := gone[n]
-		if err := d.pool.cluster.Unsnap(ctx, d.pool.Name, d.image, d.snapshot); err != nil {
+		if err := d.pool.cluster.Unsnap(ctx, d.pool.Name, d.imageID, d.snapshot); err != nil {
 			mu.Lock()
 			defer mu.Unlock()
 			errs = append(errs, err)
