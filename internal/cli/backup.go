@@ -142,6 +142,9 @@ func verdict(p point.Point) error {
 			missing = append(missing, fmt.Sprintf("%s %s (%s: %s)", c.Source, c.Name, c.State, c.Reason))
 		}
 	}
+	if len(missing) == 0 {
+		return problem.New(problem.Failed, "holdfast backup --dry-run tells what is left out and why; earlier points are as they were", "point %s is %s: there was nothing to capture", p.ID, p.State)
+	}
 	kind, hint := problem.Partial, "holdfast doctor finds what is in the way; what was captured is kept"
 	if p.State == point.Failed {
 		kind, hint = problem.Failed, "holdfast doctor finds what is in the way; earlier points are as they were"

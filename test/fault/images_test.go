@@ -335,3 +335,9 @@ func TestImageThatCannotBeOpened(t *testing.T) {
 	}
 	p.rbd("migration", "abort", "--no-progress", "volumes/volume-b")
 }
+
+// TestEmptyPools: a point that holds nothing is no success, and says why.
+func TestEmptyPools(t *testing.T) {
+	p := newPool(t)
+	p.Fails(1, []string{"there was nothing to capture"}, "backup", "rbd")
+}
