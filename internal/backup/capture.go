@@ -106,6 +106,7 @@ func (r *run) takeOver(ctx context.Context, t source.Task) {
 			c.At = &at
 		}
 		maps.Copy(c.Identity, earlier.Identity)
+		maps.Copy(c.Identity, t.Identity)
 		maps.Copy(c.Proof, earlier.Proof)
 	}
 	r.finish(c)

@@ -97,7 +97,7 @@ type RBD struct {
 	Pools []Pool
 	// Of the pools' images, those are captured that one of Include fits, if there are any, and none of Exclude.
 	Include, Exclude []Selector
-	// Distrust is after how many increments an image is read in full and compared.
+	// Distrust is after how many runs an image is read in full and compared.
 	Distrust int
 }
 

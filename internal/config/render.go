@@ -174,7 +174,7 @@ func (w *writer) rbd(r RBD) {
 		}
 		w.selectors("include", r.Include, "[{volume_type: gold}, {pool: images, usage: used}]")
 		w.selectors("exclude", r.Exclude, "[{project: scratch}, {metadata: {backup: none}}]")
-		w.comment("After how many increments an image is read in full and compared.")
+		w.comment("After how many runs an image is read in full and compared.")
 		w.key("distrust", fmt.Sprint(r.Distrust), r.Distrust == DefaultDistrust)
 	})
 }

@@ -48,6 +48,8 @@ type Task struct {
 	// At is the moment whose state an unchanged copy was found to be still; zero when that was not looked for.
 	At   time.Time         `json:"at,omitzero"`
 	Args map[string]string `json:"args,omitempty"`
+	// Identity is what is known now of an unchanged copy, beside what its own component says.
+	Identity map[string]any `json:"-"`
 }
 
 // Barrier is a source that fixes the moment its components are copies of before any of them is read.

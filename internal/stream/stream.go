@@ -48,6 +48,12 @@ type File interface {
 	Abort()
 }
 
+// Extent is a range of an image or a file, in bytes.
+type Extent struct{ Offset, Length int64 }
+
+// End is the first byte after the extent.
+func (e Extent) End() int64 { return e.Offset + e.Length }
+
 // Image is a block image that is being written: what it held before, or zeros, and on it extents in ascending order.
 type Image interface {
 	// Next begins an extent, whose bytes are then written with Write.
@@ -57,6 +63,8 @@ type Image interface {
 	Zero(offset, length int64) error
 	// Close ends the image, if all of its extents are whole. It is part of the tree only after that returned nil.
 	Close() error
+	// Changed returns, after Close, the pieces that hold something else than before, one by one and ascending.
+	Changed() ([]Extent, error)
 	// Abort gives the image up; Close after it is a no-op.
 	Abort()
 }

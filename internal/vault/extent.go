@@ -6,13 +6,12 @@ import (
 	"io"
 
 	"github.com/kopia/kopia/repo/object"
+
+	"holdfast/internal/stream"
 )
 
 // Extent is a range of a file, in bytes.
-type Extent struct{ Offset, Length int64 }
-
-// End is the first byte after the extent.
-func (e Extent) End() int64 { return e.Offset + e.Length }
+type Extent = stream.Extent
 
 // Extents returns where a file holds pieces that are not all zeros, joined where they touch, in ascending order. It reads
 // no piece but those that are stored in so few bytes that they may be zeros, and each of those once.
@@ -25,7 +24,7 @@ func (f *File) Extents() ([]Extent, error) {
 			return nil, err
 		}
 		if !zero {
-			all = join(all, Extent{e.Start, e.Length})
+			all = join(all, Extent{Offset: e.Start, Length: e.Length})
 		}
 	}
 	return all, nil
@@ -41,7 +40,7 @@ func (f *File) Differs(other *File) []Extent {
 	var all []Extent
 	for _, e := range f.entries {
 		if same[e.Start] != e {
-			all = join(all, Extent{e.Start, e.Length})
+			all = join(all, Extent{Offset: e.Start, Length: e.Length})
 		}
 	}
 	return all

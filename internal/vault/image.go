@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"math/bits"
+	"slices"
 	"sort"
 
 	"github.com/kopia/kopia/repo/object"
@@ -46,11 +47,12 @@ type ImageOptions struct {
 type Image struct {
 	writing
 
-	end  int64  // of the extents so far
-	left int64  // bytes of the present extent that are still to be written
-	hand int    // the piece in hand, or -1
-	buf  []byte // its bytes
-	tail []byte // what is left of the last piece where the image became shorter, until something else is written there
+	end  int64                        // of the extents so far
+	left int64                        // bytes of the present extent that are still to be written
+	hand int                          // the piece in hand, or -1
+	buf  []byte                       // its bytes
+	was  []object.IndirectObjectEntry // the pieces that it began with
+	tail []byte                       // what is left of the last piece where the image became shorter, until something else is written there
 }
 
 var _ stream.Image = (*Image)(nil)
@@ -109,6 +111,7 @@ func (i *Image) inherit(o ImageOptions) error {
 		}
 	}
 	if over := i.body.length() - o.Size; over > 0 {
+		i.was = slices.Clone(i.body.entries)
 		return i.shorten(over)
 	}
 	for i.body.length() < o.Size {
@@ -119,6 +122,7 @@ func (i *Image) inherit(o ImageOptions) error {
 		}
 		i.body.add(length, id)
 	}
+	i.was = slices.Clone(i.body.entries)
 	return nil
 }
 
@@ -303,6 +307,26 @@ func (i *Image) flush() error {
 	n, data := i.hand, i.buf
 	i.hand, i.buf = -1, nil
 	return i.t.s.submit(i.body, func() int { return i.body.replace(n) }, data, smallCompressor)
+}
+
+// Changed returns, after Close, the pieces that hold something else than the parent, or than zeros. It waits until all
+// pieces are in the vault.
+func (i *Image) Changed() ([]Extent, error) {
+	id, err := i.body.wait()
+	if err != nil {
+		return nil, err
+	}
+	entries, err := contentsOf(i.t.s.w).entries(i.t.s.ctx, id, i.body.length())
+	if err != nil {
+		return nil, err
+	}
+	var all []Extent
+	for n, e := range entries {
+		if n >= len(i.was) || i.was[n].Object != e.Object {
+			all = append(all, Extent{Offset: e.Start, Length: e.Length})
+		}
+	}
+	return all, nil
 }
 
 // Close ends the image and puts it into the tree.

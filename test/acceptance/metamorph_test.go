@@ -25,8 +25,8 @@ import (
 // point must give every image back as rbd itself read it at the point's snapshot.
 func TestImagesAtRandom(t *testing.T) {
 	l := labtest.New(t, labtest.Hosts, labtest.EmptyCeph)
-	op := journey.New(t, l)
-	op.Run("init", "--yes")
+	op := journey.At(t, journey.NewSite(t, l, func(config string) string { return config + "  distrust: 3\n" }))
+	op.Init()
 	w := &wildlife{t: t, l: l, dice: rand.New(rand.NewPCG(1, seedOf(t))), want: map[string]string{}}
 	for range 4 {
 		w.create()
@@ -40,6 +40,11 @@ func TestImagesAtRandom(t *testing.T) {
 			t.Fatalf("round %d: %+v", round, p)
 		}
 		w.remember(p)
+		for _, c := range p.Components {
+			if len(c.Notes) > 0 {
+				t.Errorf("round %d: %s: %q", round, c.Name, c.Notes)
+			}
+		}
 	}
 	if len(w.modes) != 3 {
 		t.Errorf("captured only in modes %v", w.modes)

@@ -341,3 +341,43 @@ func TestEmptyPools(t *testing.T) {
 	p := newPool(t)
 	p.Fails(1, []string{"there was nothing to capture"}, "backup", "rbd")
 }
+
+// TestObjectMapThatLies writes behind the back of an image's object map. Increments cannot know; the comparison finds it,
+// takes what is there, and says so.
+func TestObjectMapThatLies(t *testing.T) {
+	l := labtest.Shared(t, labtest.Hosts, labtest.EmptyCeph)
+	p := &pool{journey.At(t, journey.NewSite(t, l, func(config string) string { return config + "  distrust: 1\n" })), t, l}
+	p.Init()
+	t.Cleanup(p.empty)
+	p.image("volume-a", 32)
+	p.Backup("rbd")
+	p.change("volume-a", 1)
+	if c, _ := p.Backup("rbd").Component("rbd", "volumes/volume-a"); c.Mode != point.Incremental {
+		t.Fatalf("second: %+v", c)
+	}
+	var info struct {
+		Prefix string `json:"block_name_prefix"`
+	}
+	if err := json.Unmarshal([]byte(p.rbd("info", "--format", "json", "volumes/volume-a")), &info); err != nil {
+		t.Fatal(err)
+	}
+	secretly := filepath.Join(t.TempDir(), "object")
+	if err := os.WriteFile(secretly, bytes.Repeat([]byte("behind its back "), 4<<20/16), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.Run(t.Context(), "sto1", "rados", "-c", l.Ceph.Conf, "-p", "volumes", "put", info.Prefix+".0000000000000005", secretly); err != nil {
+		t.Fatal(err)
+	}
+	p.change("volume-a", 2)
+	third := p.Backup("rbd")
+	c, _ := third.Component("rbd", "volumes/volume-a")
+	if c.Mode != point.Full || !strings.Contains(strings.Join(c.Notes, " "), "the first at byte 20971520, where Ceph says that nothing changed") {
+		t.Errorf("third: %s (%s), notes %q", c.Mode, c.Reason, c.Notes)
+	}
+	if p.restored(third.ID, c.Name) != p.raw("volumes/volume-a") {
+		t.Error("the third point gives volume-a back differently")
+	}
+	if c, _ := p.Backup("rbd").Component("rbd", "volumes/volume-a"); c.Mode != point.Unchanged || len(c.Notes) > 0 {
+		t.Errorf("fourth: %s (%s), notes %q", c.Mode, c.Reason, c.Notes)
+	}
+}

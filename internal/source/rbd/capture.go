@@ -21,7 +21,7 @@ func (s *Source) Capture(ctx context.Context, t source.Task, sink source.Sink) (
 	if err != nil {
 		return source.Outcome{}, err
 	}
-	export := cephcmd.Export{Spec: c.spec().At(c.snapshot.Name), From: c.from, Precise: precise, Ops: c.pool.Ops}
+	export := cephcmd.Export{Spec: c.spec().At(c.snapshot.Name), From: c.streamFrom(), Precise: precise, Ops: c.pool.Ops}
 	defer c.abort()
 	if err := c.pool.cluster.ExportDiff(ctx, export, func(r io.Reader) error { return c.read(ctx, r) }); err != nil {
 		return source.Outcome{}, err
@@ -32,7 +32,19 @@ func (s *Source) Capture(ctx context.Context, t source.Task, sink source.Sink) (
 	if err := c.dst.Close(); err != nil {
 		return source.Outcome{}, err
 	}
-	return source.Outcome{State: point.Good, Identity: s.identity(c.image).facts(), Proof: c.proof(), At: c.at}, nil
+	out := source.Outcome{State: point.Good, Identity: s.identity(c.image).facts(), Proof: c.proof(), At: c.at}
+	if c.compare {
+		out.Notes, err = c.distrust(ctx)
+	}
+	return out, err
+}
+
+// streamFrom is the snapshot that the stream begins with.
+func (c *capture) streamFrom() string {
+	if c.compare {
+		return ""
+	}
+	return c.from
 }
 
 // capture is the reading of one image.
@@ -42,6 +54,7 @@ type capture struct {
 	dst  stream.Image // once the stream told the image's size
 
 	stream, data, zero, extents int64 // what the stream brought
+	end                         int64 // of its last extent
 }
 
 func (c *capture) abort() {
@@ -92,11 +105,11 @@ const askedPerRead = 100
 
 // precision is the one that gets the difference sooner.
 func (c *capture) precision(ctx context.Context) (cephcmd.Precision, error) {
-	if !c.info.Has("fast-diff") || len(c.info.Flags) > 0 {
+	if c.compare || !c.info.Has("fast-diff") || len(c.info.Flags) > 0 {
 		return cephcmd.Extents, nil
 	}
 	bytes := c.changed
-	if c.from == "" {
+	if c.streamFrom() == "" {
 		all, err := c.pool.cluster.Changed(ctx, c.spec().At(c.snapshot.Name), "", cephcmd.Objects)
 		if err != nil {
 			return cephcmd.Extents, err
@@ -120,8 +133,8 @@ func (c *capture) read(ctx context.Context, r io.Reader) error {
 		return err
 	}
 	h := d.Header()
-	if h.From != c.from || h.To != c.snapshot.Name {
-		return fmt.Errorf("the stream leads from %q to %q, and was to lead from %q to %q", h.From, h.To, c.from, c.snapshot.Name)
+	if h.From != c.streamFrom() || h.To != c.snapshot.Name {
+		return fmt.Errorf("the stream leads from %q to %q, and was to lead from %q to %q", h.From, h.To, c.streamFrom(), c.snapshot.Name)
 	}
 	c.snapshot.Size = h.Size
 	if c.dst, err = c.sink.Image(c.options()); err != nil {
@@ -131,7 +144,10 @@ func (c *capture) read(ctx context.Context, r io.Reader) error {
 		e, err := d.Next()
 		if errors.Is(err, io.EOF) {
 			c.stream = d.Offset()
-			return nil
+			return c.hole(h.Size)
+		}
+		if err == nil {
+			err = c.hole(e.Offset)
 		}
 		if err == nil {
 			err = c.lay(d, e)
@@ -142,8 +158,19 @@ func (c *capture) read(ctx context.Context, r io.Reader) error {
 	}
 }
 
+// hole makes zeros of what a stream of everything left out, where the image began with something else.
+func (c *capture) hole(to int64) error {
+	at := c.end
+	c.end = to
+	if !c.compare || to <= at {
+		return nil
+	}
+	return c.dst.Zero(at, to-at)
+}
+
 func (c *capture) lay(d *rbddiff.Reader, e rbddiff.Extent) error {
 	c.extents++
+	c.end = e.End()
 	if e.Zero {
 		c.zero += e.Length
 		return c.dst.Zero(e.Offset, e.Length)

@@ -55,7 +55,7 @@ func (s *Source) unchanged(ctx context.Context, t source.Task) source.Task {
 		t.At = s.Now()
 		return t
 	}
-	if i.from == "" {
+	if i.from == "" || i.compare {
 		return t
 	}
 	at := s.Now()
@@ -68,6 +68,9 @@ func (s *Source) unchanged(ctx context.Context, t source.Task) source.Task {
 		return t
 	}
 	t.Mode, t.At, t.Reason = point.Unchanged, at, "nothing changed since point "+t.Parent
+	if id, err := IdentityOf(i.copy.Component); err == nil {
+		t.Identity = map[string]any{"increments": id.Increments + 1}
+	}
 	return t
 }
 

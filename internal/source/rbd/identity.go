@@ -22,7 +22,7 @@ type Identity struct {
 	Features   []string        `json:"features,omitempty"`
 	DataPool   string          `json:"data_pool,omitempty"`
 	Parent     *cephcmd.Parent `json:"parent,omitempty"`
-	// Increments counts the captures since the image was last read in full.
+	// Increments counts the runs since the image was last read in full.
 	Increments int `json:"increments"`
 }
 
@@ -57,7 +57,10 @@ func (s *Source) identity(i *image) Identity {
 		return id
 	}
 	if before, err := IdentityOf(i.copy.Component); err == nil {
-		id.Increments, id.Piece = before.Increments+1, before.Piece
+		id.Piece = before.Piece
+		if !i.compare {
+			id.Increments = before.Increments + 1
+		}
 	}
 	return id
 }

@@ -150,12 +150,18 @@ func (i *image) skip() string {
 func (s *Source) decided(i *image, t source.Task) source.Task {
 	from, why := s.base(i)
 	t.Reason = why
-	switch {
-	case i.glances() && from != "":
-		t.Mode, t.Parent, t.Estimate = point.Unchanged, i.copy.Point, 0
-	case from != "":
-		t.Mode, t.Parent, t.Estimate = point.Incremental, i.copy.Point, 0
-		i.from = from
+	if from == "" {
+		return t
+	}
+	t.Parent, i.from = i.copy.Point, from
+	if id, err := IdentityOf(i.copy.Component); err == nil && id.Increments >= s.Distrust && !i.glances() {
+		i.compare = true
+		t.Reason = fmt.Sprintf("read in full and compared after %d runs", id.Increments)
+		return t
+	}
+	t.Mode, t.Estimate = point.Incremental, 0
+	if i.glances() {
+		t.Mode = point.Unchanged
 	}
 	return t
 }
@@ -182,8 +188,6 @@ func (s *Source) base(i *image) (from, why string) {
 		return "", "snapshot " + id.Snapshot + " of the earlier copy is gone"
 	case i.glances():
 		return id.Snapshot, "unchanged since Glance made it"
-	case id.Increments >= s.Distrust:
-		return "", fmt.Sprintf("compared in full after %d increments", id.Increments)
 	}
 	return id.Snapshot, "changes since point " + i.copy.Point
 }

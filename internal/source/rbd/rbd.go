@@ -24,13 +24,13 @@ type Options struct {
 	Copies func(ctx context.Context) (map[string]Copy, error)
 	// Choose decides which images of the pools are captured.
 	Choose Policy
-	// Distrust is after how many increments an image is read in full and compared; 0 is DefaultDistrust.
+	// Distrust is after how many runs an image is read in full and compared; 0 is DefaultDistrust.
 	Distrust int
 	Limit    int64 // bytes that are read in a second, of all images together; 0 is no limit
 	Now      func() time.Time
 }
 
-// DefaultDistrust is the number of increments after which an image is read in full.
+// DefaultDistrust is the number of runs after which an image is read in full.
 const DefaultDistrust = 30
 
 // Cluster is a Ceph cluster with the pools to capture.
@@ -99,6 +99,7 @@ type image struct {
 	component string
 	copy      *Copy
 	from      string // the snapshot the difference begins with, "" for a full
+	compare   bool   // all of it is read, and compared with what Ceph says has changed since the copy
 	changed   int64  // bytes of the objects that changed since, as the object map has it
 	info      cephcmd.Info
 	snapshot  cephcmd.Snapshot // what is read; of ours, only the name is known until it was read
