@@ -82,6 +82,9 @@ func finishTree(session *vault.Session, path string) (int64, error) {
 // adopt takes what a capture proved into the component.
 func adopt(c *point.Component, out source.Outcome) {
 	c.State, c.Notes = out.State, out.Notes
+	if out.Mode == point.Full {
+		c.Mode, c.Parent = out.Mode, ""
+	}
 	maps.Copy(c.Identity, out.Identity)
 	maps.Copy(c.Proof, out.Proof)
 	if out.Reason != "" {
@@ -126,7 +129,7 @@ func (r *run) image(ctx context.Context, t source.Task, o source.ImageOptions) (
 	if o.Parent {
 		_, entry, err := r.earlier.copy(ctx, t)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("%w: %w", stream.ErrBase, err)
 		}
 		options.Parent = entry
 	}

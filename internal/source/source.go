@@ -95,7 +95,8 @@ type ImageOptions struct {
 // Outcome is what a capture proved.
 type Outcome struct {
 	State    point.ComponentState // Good or ComponentPartial
-	Reason   string               // for a partial one, what is missing, by name
+	Mode     point.Mode           // Full for a capture that did not build on the task's Parent after all; else empty
+	Reason   string               // for a partial one, what is missing, by name; why it is no increment
 	Identity map[string]any
 	Proof    map[string]any
 	Notes    []string

@@ -3,6 +3,7 @@
 package stream
 
 import (
+	"errors"
 	"io"
 	"io/fs"
 	"time"
@@ -53,6 +54,9 @@ type Extent struct{ Offset, Length int64 }
 
 // End is the first byte after the extent.
 func (e Extent) End() int64 { return e.Offset + e.Length }
+
+// ErrBase means that what an image held before cannot be read, so that nothing can be laid over it.
+var ErrBase = errors.New("what the image held before cannot be read")
 
 // Image is a block image that is being written: what it held before, or zeros, and on it extents in ascending order.
 type Image interface {

@@ -101,7 +101,7 @@ func (i *Image) inherit(o ImageOptions) error {
 	if e := o.Parent.entry; e != nil {
 		entries, err := contentsOf(i.t.s.w).entries(i.t.s.ctx, e.ObjectID, e.FileSize)
 		if err != nil {
-			return err
+			return fmt.Errorf("%w: %w", stream.ErrBase, err)
 		}
 		for _, p := range entries {
 			if p.Start >= o.Size {
@@ -131,7 +131,7 @@ func (i *Image) shorten(over int64) error {
 	last := i.body.entries[len(i.body.entries)-1]
 	data, err := i.t.s.v.readObject(i.t.s.ctx, last.Object)
 	if err != nil {
-		return fmt.Errorf("read what the image held before: %w", err)
+		return fmt.Errorf("%w: %w", stream.ErrBase, err)
 	}
 	i.tail = data[:last.Length-over]
 	i.body.shorten(over)
@@ -286,7 +286,7 @@ func (i *Image) take(n int, covered bool) error {
 		err = fmt.Errorf("piece at %d has %d bytes of %d", e.Start, len(data), e.Length)
 	}
 	if err != nil {
-		return fmt.Errorf("read what the image held before: %w", err)
+		return fmt.Errorf("%w: %w", stream.ErrBase, err)
 	}
 	copy(i.buf, data)
 	return nil

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
@@ -379,5 +380,36 @@ func TestObjectMapThatLies(t *testing.T) {
 	}
 	if c, _ := p.Backup("rbd").Component("rbd", "volumes/volume-a"); c.Mode != point.Unchanged || len(c.Notes) > 0 {
 		t.Errorf("fourth: %s (%s), notes %q", c.Mode, c.Reason, c.Notes)
+	}
+}
+
+// TestEarlierCopyIsLost: an increment that cannot read what it lies over becomes a full copy, which needs nothing earlier.
+func TestEarlierCopyIsLost(t *testing.T) {
+	l := labtest.Shared(t, labtest.Hosts, labtest.EmptyCeph)
+	site := journey.NewSite(t, l, nil)
+	p := &pool{journey.At(t, site), t, l}
+	p.Init()
+	t.Cleanup(p.empty)
+	p.image("volume-a", 16)
+	first := p.Backup("rbd")
+	lost := 0
+	err := filepath.WalkDir(site.Vault, func(name string, d fs.DirEntry, err error) error {
+		if err == nil && strings.HasPrefix(name, filepath.Join(site.Vault, "p")) && d.Type().IsRegular() {
+			lost++
+			return os.Remove(name)
+		}
+		return err
+	})
+	if err != nil || lost == 0 {
+		t.Fatalf("%d packs removed: %v", lost, err)
+	}
+	p.change("volume-a", 1)
+	second := p.Backup("rbd")
+	a, _ := second.Component("rbd", "volumes/volume-a")
+	if a.State != point.Good || a.Mode != point.Full || a.Parent != "" || !strings.Contains(a.Reason, first.ID) {
+		t.Errorf("%s %s from %q (%s)", a.State, a.Mode, a.Parent, a.Reason)
+	}
+	if p.restored(second.ID, a.Name) != p.raw("volumes/volume-a") {
+		t.Error("it gives volume-a back differently")
 	}
 }

@@ -14,9 +14,23 @@ import (
 )
 
 // Capture reads what a snapshot holds, or how it differs from the one before, and then makes sure that the snapshot was
-// there all the time.
+// there all the time. When the earlier copy turns out not to be readable, all of the image is read instead.
 func (s *Source) Capture(ctx context.Context, t source.Task, sink source.Sink) (source.Outcome, error) {
-	c := capture{image: s.image(t.Name), sink: sink}
+	i := s.image(t.Name)
+	out, err := s.capture(ctx, i, sink)
+	if !errors.Is(err, stream.ErrBase) || ctx.Err() != nil {
+		return out, err
+	}
+	why := fmt.Sprintf("in full, since the copy in point %s cannot be built on: %v", i.copy.Point, err)
+	sink.Note(why)
+	i.from, i.compare = "", false
+	out, err = s.capture(ctx, i, sink)
+	out.Mode, out.Reason = point.Full, why
+	return out, err
+}
+
+func (s *Source) capture(ctx context.Context, i *image, sink source.Sink) (source.Outcome, error) {
+	c := capture{image: i, sink: sink}
 	precise, err := c.precision(ctx)
 	if err != nil {
 		return source.Outcome{}, err
