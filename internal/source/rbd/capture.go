@@ -133,9 +133,18 @@ func (c *capture) precision(ctx context.Context) (cephcmd.Precision, error) {
 	return bytes*askedPerRead < c.Size, nil
 }
 
+// consistency of an image's copy: Glance's never change, all others are as after a power cut, each for itself.
+func (i *image) consistency() string {
+	if i.glances() {
+		return "final"
+	}
+	return "crash"
+}
+
 func (c *capture) proof() map[string]any {
 	return map[string]any{
-		"stream": "ended", "stream_bytes": c.stream, "extents": c.extents, "data_bytes": c.data, "zero_bytes": c.zero,
+		"consistency": c.consistency(),
+		"stream":      "ended", "stream_bytes": c.stream, "extents": c.extents, "data_bytes": c.data, "zero_bytes": c.zero,
 		"size": c.snapshot.Size, "snapshot": "there after the last byte",
 	}
 }
