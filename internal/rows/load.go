@@ -1,10 +1,12 @@
 package rows
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -14,8 +16,12 @@ import (
 func Load(ctx context.Context, r Reader, need Need) (*Facts, error) {
 	l := &loader{ctx: ctx, r: r, facts: &Facts{
 		Volumes: map[string]Volume{}, Images: map[string]Image{}, Servers: map[string]Server{}, Used: map[string]bool{},
-	}}
+	}, names: map[string]string{}, attached: map[string][]string{}}
 	// What refers to others is read first: what it refers to is then there, even if rows are added meanwhile.
+	if need.Attached {
+		l.attachments()
+		need.Volumes, need.Servers = true, true
+	}
 	if need.Volumes {
 		l.volumes()
 	}
@@ -23,8 +29,9 @@ func Load(ctx context.Context, r Reader, need Need) (*Facts, error) {
 		l.images()
 	}
 	if need.Servers && l.err == nil {
-		l.servers()
+		l.servers(need.Attached)
 	}
+	l.attach()
 	l.projects()
 	return l.facts, l.err
 }
@@ -35,6 +42,9 @@ type loader struct {
 	r     Reader
 	facts *Facts
 	err   error
+
+	names    map[string]string   // of volumes: by the id in the API, the ids in the images' names
+	attached map[string][]string // by the server's id, the ids of its volumes in the API
 }
 
 // read calls each with the columns of every row, in which nothing is "".
@@ -56,7 +66,6 @@ func (l *loader) read(db, table, columns string, each func(row []string)) {
 }
 
 func (l *loader) volumes() {
-	names := map[string]string{} // by the id in the API, the ids in the images' names
 	l.read("cinder", "volumes", "id _name_id display_name project_id volume_type_id size status deleted", func(r []string) {
 		v := Volume{ID: r[0], Name: r[2], Project: Project{ID: r[3]}, TypeID: r[4], GiB: number(r[5]), Status: r[6], Deleted: isTrue(r[7])}
 		name := r[0]
@@ -64,14 +73,14 @@ func (l *loader) volumes() {
 			name = r[1]
 		}
 		if old, twice := l.facts.Volumes[name]; !twice || old.Deleted {
-			delete(names, old.ID)
-			l.facts.Volumes[name], names[v.ID] = v, name
+			delete(l.names, old.ID)
+			l.facts.Volumes[name], l.names[v.ID] = v, name
 		}
 	})
 	types := map[string]string{}
 	l.read("cinder", "volume_types", "id name", func(r []string) { types[r[0]] = r[1] })
 	l.read("cinder", "volume_metadata", "volume_id key value deleted", func(r []string) {
-		if name, known := names[r[0]]; known && !isTrue(r[3]) {
+		if name, known := l.names[r[0]]; known && !isTrue(r[3]) {
 			v := l.facts.Volumes[name]
 			if v.Metadata == nil {
 				v.Metadata = map[string]string{}
@@ -81,7 +90,7 @@ func (l *loader) volumes() {
 		}
 	})
 	l.read("cinder", "volume_glance_metadata", "volume_id key value deleted", func(r []string) {
-		name, known := names[r[0]]
+		name, known := l.names[r[0]]
 		if known && r[1] == "image_id" && !isTrue(r[3]) && !l.facts.Volumes[name].Deleted {
 			l.facts.Used[r[2]] = true
 		}
@@ -98,16 +107,48 @@ func (l *loader) images() {
 	})
 }
 
+// attachments reads which volumes Cinder has given to servers.
+func (l *loader) attachments() {
+	l.read("cinder", "volume_attachment", "volume_id instance_uuid deleted", func(r []string) {
+		if !isTrue(r[2]) {
+			l.attached[r[1]] = append(l.attached[r[1]], r[0])
+		}
+	})
+}
+
+// attach tells servers their volumes. One that is too young for the table of volumes has the id of its image.
+func (l *loader) attach() {
+	for id, volumes := range l.attached {
+		s, known := l.facts.Servers[id]
+		if !known {
+			continue
+		}
+		for _, v := range volumes {
+			s.Volumes = append(s.Volumes, cmp.Or(l.names[v], v))
+		}
+		slices.Sort(s.Volumes)
+		s.Volumes = slices.Compact(s.Volumes)
+		l.facts.Servers[id] = s
+	}
+}
+
 // servers reads every cell: the databases that Nova's mappings name.
-func (l *loader) servers() {
+func (l *loader) servers(attached bool) {
 	cells := map[string]bool{}
 	l.read("nova_api", "cell_mappings", "database_connection", func(r []string) { cells[cellName(r[0])] = true })
 	if errors.Is(l.err, fs.ErrNotExist) && len(cells) == 0 {
 		l.err = nil // there is no Nova
 	}
 	for cell := range cells {
-		l.read(cell, "instances", "uuid hostname project_id image_ref vm_state deleted", func(r []string) {
-			s := Server{ID: r[0], Name: r[1], Project: Project{ID: r[2]}, Image: r[3], Status: r[4], Deleted: isTrue(r[5])}
+		if attached {
+			l.read(cell, "block_device_mapping", "volume_id instance_uuid deleted", func(r []string) {
+				if r[0] != "" && !isTrue(r[2]) {
+					l.attached[r[1]] = append(l.attached[r[1]], r[0])
+				}
+			})
+		}
+		l.read(cell, "instances", "uuid hostname project_id image_ref vm_state host deleted", func(r []string) {
+			s := Server{ID: r[0], Name: r[1], Project: Project{ID: r[2]}, Image: r[3], Status: r[4], Host: r[5], Deleted: isTrue(r[6])}
 			l.facts.Servers[s.ID] = s
 			if s.Image != "" && !s.Deleted {
 				l.facts.Used[s.Image] = true

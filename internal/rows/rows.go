@@ -18,7 +18,10 @@ type Reader interface {
 }
 
 // Need says what is wanted. What nobody wants is not read.
-type Need struct{ Volumes, Images, Servers bool }
+type Need struct {
+	Volumes, Images, Servers bool
+	Attached                 bool // which volumes a server has; it takes both
+}
 
 // Any reports whether anything is wanted.
 func (n Need) Any() bool { return n != Need{} }
@@ -64,12 +67,15 @@ type Image struct {
 	Deleted bool
 }
 
-// Server is a server of Nova.
+// Server is a server of Nova. Its id is also that of libvirt's domain.
 type Server struct {
 	ID      string
 	Name    string
 	Project Project
 	Image   string // id of the one it boots from, "" for one that boots from a volume
+	Host    string // the compute that it is on, as Nova calls it; "" for none
 	Status  string
 	Deleted bool
+	// Volumes are the ids that stand in the names of the images of its volumes, if they were wanted.
+	Volumes []string
 }

@@ -18,15 +18,19 @@ import (
 var cloud = map[string]string{
 	"cinder.volumes": "id _name_id display_name project_id volume_type_id size status deleted\n" +
 		"n2 ~ older p1 t1 7 deleted 1\n" + "v1 ~ one p1 t1 5 available 0\n" + "v2 n2 two p2 t2 7 in-use 0\n" + "v3 ~ gone p1 t1 1 deleted 1\n" + "n2 ~ old p1 t1 7 deleted 1\n",
-	"cinder.volume_types":           "id name\nt1 gold\nt2 scratch\n",
-	"cinder.volume_metadata":        "volume_id key value deleted\nv1 backup none 0\nv1 old x 1\nv2 note ~ 0\nv9 lost y 0\nn2 gone z 0\n",
-	"cinder.volume_glance_metadata": "volume_id key value deleted\nv1 image_id i1 0\nv3 image_id i3 0\nv1 image_name i2 0\nv2 image_id i4 1\n",
-	"glance.images":                 "id name owner size status deleted\ni1 jammy p1 100 active 0\ni2 noble p2 ~ queued 0\n",
-	"keystone.project":              "id name\np1 ops\np2 ci\n",
-	"nova_api.cell_mappings":        "database_connection\nnone:///nova_cell0\n{scheme}://{username}@{hostname}/{path}?{query}\nmysql://nova:a%2Fb@db/nova_c2?x=/y\n",
-	"nova.instances":                "uuid hostname project_id image_ref vm_state deleted\ns1 web p2 i2 active 0\ns2 db p1 i5 deleted 17\n",
-	"nova_cell0.instances":          "uuid hostname project_id image_ref vm_state deleted\n",
-	"nova_c2.instances":             "uuid hostname project_id image_ref vm_state deleted\ns3 vol p1 ~ active 0\n",
+	"cinder.volume_types":             "id name\nt1 gold\nt2 scratch\n",
+	"cinder.volume_metadata":          "volume_id key value deleted\nv1 backup none 0\nv1 old x 1\nv2 note ~ 0\nv9 lost y 0\nn2 gone z 0\n",
+	"cinder.volume_glance_metadata":   "volume_id key value deleted\nv1 image_id i1 0\nv3 image_id i3 0\nv1 image_name i2 0\nv2 image_id i4 1\n",
+	"glance.images":                   "id name owner size status deleted\ni1 jammy p1 100 active 0\ni2 noble p2 ~ queued 0\n",
+	"keystone.project":                "id name\np1 ops\np2 ci\n",
+	"nova_api.cell_mappings":          "database_connection\nnone:///nova_cell0\n{scheme}://{username}@{hostname}/{path}?{query}\nmysql://nova:a%2Fb@db/nova_c2?x=/y\n",
+	"nova.instances":                  "uuid hostname project_id image_ref vm_state host deleted\ns1 web p2 i2 active cmp1 0\ns2 db p1 i5 deleted ~ 17\n",
+	"nova_cell0.instances":            "uuid hostname project_id image_ref vm_state host deleted\n",
+	"nova_c2.instances":               "uuid hostname project_id image_ref vm_state host deleted\ns3 vol p1 ~ active cmp2 0\n",
+	"cinder.volume_attachment":        "volume_id instance_uuid deleted\nv2 s1 0\nv1 s1 1\nv1 ~ 0\nv1 s9 0\n",
+	"nova.block_device_mapping":       "volume_id instance_uuid deleted\nv2 s1 0\n~ s1 0\nv1 s1 4\n",
+	"nova_cell0.block_device_mapping": "volume_id instance_uuid deleted\n",
+	"nova_c2.block_device_mapping":    "volume_id instance_uuid deleted\nv1 s3 0\nyoung s3 0\n",
 }
 
 func want() *rows.Facts {
@@ -42,9 +46,9 @@ func want() *rows.Facts {
 			"i2": {ID: "i2", Name: "noble", Project: ci, Status: "queued"},
 		},
 		Servers: map[string]rows.Server{
-			"s1": {ID: "s1", Name: "web", Project: ci, Image: "i2", Status: "active"},
+			"s1": {ID: "s1", Name: "web", Project: ci, Image: "i2", Host: "cmp1", Status: "active", Volumes: []string{"n2"}},
 			"s2": {ID: "s2", Name: "db", Project: ops, Image: "i5", Status: "deleted", Deleted: true},
-			"s3": {ID: "s3", Name: "vol", Project: ops, Status: "active"},
+			"s3": {ID: "s3", Name: "vol", Project: ops, Host: "cmp2", Status: "active", Volumes: []string{"v1", "young"}},
 		},
 		Used: map[string]bool{"i1": true, "i2": true},
 	}
@@ -98,7 +102,7 @@ func running(t *testing.T) rows.Reader {
 }
 
 func TestLoad(t *testing.T) {
-	whole := rows.Need{Volumes: true, Images: true, Servers: true}
+	whole := rows.Need{Volumes: true, Images: true, Servers: true, Attached: true}
 	for name, r := range map[string]rows.Reader{
 		"copy": copied("-"), "running": running(t), "parted": rows.All{copied("cinder."), copied("nova_cell0."), running(t)},
 	} {
@@ -106,6 +110,19 @@ func TestLoad(t *testing.T) {
 		if diff := cmp.Diff(want(), got); err != nil || diff != "" {
 			t.Errorf("%s: %v (-want +got):\n%s", name, err, diff)
 		}
+	}
+}
+
+func TestServersWithTheirVolumes(t *testing.T) {
+	got, err := rows.Load(t.Context(), copied("glance."), rows.Need{Attached: true})
+	if err != nil || len(got.Volumes) != 3 {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	if diff := cmp.Diff(want().Servers, got.Servers); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if got, err := rows.Load(t.Context(), copied("cinder."), rows.Need{Servers: true}); err != nil || len(got.Servers["s1"].Volumes) > 0 {
+		t.Errorf("volumes nobody wanted: %+v, %v", got, err)
 	}
 }
 
@@ -117,7 +134,7 @@ func TestOnlyWhatIsNeededIsRead(t *testing.T) {
 }
 
 func TestMissingTables(t *testing.T) {
-	whole := rows.Need{Volumes: true, Images: true, Servers: true}
+	whole := rows.Need{Volumes: true, Images: true, Servers: true, Attached: true}
 	for _, table := range []string{"cinder.", "cinder.volume_types", "glance.", "keystone.", "nova_c2."} {
 		if _, err := rows.Load(t.Context(), copied(table), whole); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("without %s: %v", table, err)
