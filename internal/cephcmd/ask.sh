@@ -1,4 +1,4 @@
-# Runs a program of Python, the first argument, with the interpreter of the ceph command, which has Ceph's modules.
+# Runs a program of Python, the first argument, on the others, with the interpreter of the ceph command, which has Ceph's modules.
 ceph=$(command -v ceph) || {
 	echo 'ceph: not found' >&2
 	exit 127
@@ -8,4 +8,4 @@ case $first in
 '#!'*python*) interpreter=${first#'#!'} ;;
 *) interpreter=python3 ;;
 esac
-exec $interpreter -c "$1"
+exec $interpreter -c "$@"

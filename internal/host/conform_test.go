@@ -33,6 +33,7 @@ func conform(t *testing.T, mk func(t *testing.T) host.Host) {
 		"cancel kills the whole group":  testCancel,
 		"cancel kills a fed command":    testCancelFed,
 		"feed arrives whole":            testFeed,
+		"a prompt feed is a talk":       testTalk,
 		"a cut feed is no end of input": testFeedCut,
 		"early end of reading":          testStreamStops,
 		"leftover children":             testLeftover,
@@ -258,6 +259,27 @@ func testFeed(t *testing.T, h host.Host) {
 	got := output(t, h, host.Cmd{Args: []string{"head", "-c", "5"}, Stdin: endless{}})
 	if got != "\x00\x00\x00\x00\x00" {
 		t.Errorf("a command that reads only the beginning: %q", got)
+	}
+}
+
+// testTalk asks a command one thing after the other, each when the answer before it is there.
+func testTalk(t *testing.T, h host.Host) {
+	ask, answers := io.Pipe()
+	err := host.Stream(within(t, 60*time.Second), h, host.Cmd{Args: []string{"cat"}, Stdin: ask, Prompt: true}, func(r io.Reader) error {
+		for n := range 5 {
+			said := fmt.Sprintf("word %d\n", n)
+			if _, err := io.WriteString(answers, said); err != nil {
+				return err
+			}
+			got := make([]byte, len(said))
+			if _, err := io.ReadFull(r, got); err != nil || string(got) != said {
+				return fmt.Errorf("asked %q, got %q: %w", said, got, err)
+			}
+		}
+		return answers.Close()
+	})
+	if err != nil {
+		t.Error(err)
 	}
 }
 

@@ -75,7 +75,7 @@ func start(ctx context.Context, p place, c Cmd) (*Process, error) {
 	if err != nil {
 		return nil, fmt.Errorf("run %s on %s: %w", t.name, p, err)
 	}
-	go t.talk(head, c.Stdin)
+	go t.talk(head, c)
 	go t.attend(stderr)
 	go t.guard()
 	return t, nil
@@ -134,11 +134,11 @@ func enlarge(f *os.File) {
 }
 
 // talk sends the header, heartbeats and the feed.
-func (p *Process) talk(head []byte, input io.Reader) {
+func (p *Process) talk(head []byte, c Cmd) {
 	_, _ = p.stdin.Write(head)
-	if input != nil {
+	if c.Stdin != nil {
 		go func() {
-			err := feed(p.stdin, input)
+			err := feed(p.stdin, c.Stdin, c.Prompt)
 			p.feedErr <- err
 			if err != nil {
 				p.Kill()

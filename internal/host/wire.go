@@ -15,6 +15,8 @@ const (
 	heartbeat = 10 * time.Second
 	patience  = 60 * time.Second
 	feedFrame = 4 << 20 // bytes of input sent at once; the far side holds one frame in memory
+
+	promptFrame = 64 << 10 // of input that is passed on as it comes
 )
 
 var envName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*=`)
@@ -73,11 +75,15 @@ func beat(w io.Writer, stop <-chan struct{}) {
 
 // feed sends r as frames of "LENGTH\n" and that many bytes, and "0\n" after the last, without which the far side kills
 // the command. It returns r's own error; that w takes no more is none, since the command's status tells why.
-func feed(w io.Writer, r io.Reader) error {
+func feed(w io.Writer, r io.Reader, prompt bool) error {
 	const room = 16 // for the length
-	buf := make([]byte, room+feedFrame)
+	fill, frame := io.ReadFull, feedFrame
+	if prompt {
+		fill, frame = io.Reader.Read, promptFrame
+	}
+	buf := make([]byte, room+frame)
 	for {
-		n, err := io.ReadFull(r, buf[room:])
+		n, err := fill(r, buf[room:])
 		if n > 0 {
 			prefix := strconv.Itoa(n) + "\n"
 			start := room - copy(buf[room-len(prefix):], prefix)
