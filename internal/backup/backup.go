@@ -30,8 +30,12 @@ type Engine struct {
 	Journal  Journal
 	Parallel int    // how many components stream at once; 0 is 4
 	Only     string // capture only components whose name matches this pattern of path.Match; "" is all
-	Listen   event.Listener
-	Now      func() time.Time
+	// What was captured of a Barrier is brought to a checkpoint after so many components, or after so long; 0 is 256 and 15
+	// minutes. A run that is killed then loses no more than that.
+	CheckpointEvery int
+	CheckpointAfter time.Duration
+	Listen          event.Listener
+	Now             func() time.Time
 }
 
 // Run takes one recovery point of every source. It returns the sealed point, whatever its state; an error means that
@@ -45,10 +49,7 @@ func (e *Engine) Run(ctx context.Context) (point.Point, error) {
 		defer unlock()
 	}
 	r := e.begin()
-	// What killed runs had sealed of these sources belongs to no point. That it could not be removed costs only space.
-	if _, err := e.Vault.Sweep(ctx, e.sourceNames()...); err != nil {
-		r.note("vault", "leftovers of killed runs could not be removed: "+err.Error())
-	}
+	r.tidy(ctx)
 	r.reportKilledRuns(ctx)
 	leave, err := e.Journal.enter(r.point.ID, e.sourceNames(), r.point.Started)
 	if err != nil {
@@ -65,18 +66,23 @@ func (e *Engine) Run(ctx context.Context) (point.Point, error) {
 	defer r.abandon()
 	r.stream(ctx, r.hold(ctx, jobs))
 	p, err := r.seal(ctx)
-	r.release(ctx, sealedOnly(p, err))
+	r.release(ctx, r.stays(p, err))
+	if err == nil && (r.resumed || r.checkpointed()) {
+		r.tidy(ctx)
+	}
 	if stopped := ctx.Err(); err != nil && stopped != nil {
 		return point.Point{}, interrupted(stopped, e.Cloud)
 	}
 	return p, err
 }
 
-func sealedOnly(p point.Point, err error) *point.Point {
+// tidy removes what no run needs any more. That it could not costs only space.
+func (r *run) tidy(ctx context.Context) {
+	left, err := r.sweep(ctx)
+	r.resumed = r.resumed || left
 	if err != nil {
-		return nil
+		r.note("vault", "leftovers of killed runs could not be removed: "+err.Error())
 	}
-	return &p
 }
 
 func interrupted(err error, cloud string) error {
@@ -129,6 +135,8 @@ type run struct {
 	sessions map[string]*vault.Session
 	earlier  *earlier
 	barriers []source.Barrier // that hold something
+	keepers  map[string]*keeper
+	resumed  bool // killed runs had left something to build on
 
 	mu    sync.Mutex // guards point
 	point point.Point
@@ -179,6 +187,9 @@ func (r *run) remains(ctx context.Context, id string) string {
 		if p.ID == id {
 			return fmt.Sprintf("after its point was sealed: that is %s and counts", p.State)
 		}
+	}
+	if r.resumed {
+		return "and left no point; what it had kept in checkpoints is built on"
 	}
 	return "and left no point"
 }
@@ -270,6 +281,8 @@ func (r *run) abandon() {
 
 // stream captures all components, several at a time.
 func (r *run) stream(ctx context.Context, jobs []job) {
+	r.startKeepers(ctx, jobs)
+	defer r.stopKeepers()
 	slots := make(chan struct{}, cmp.Or(max(r.Parallel, 0), defaultParallel))
 	var wg sync.WaitGroup
 	for _, j := range jobs {

@@ -35,13 +35,16 @@ func (r *run) hold(ctx context.Context, jobs []job) []job {
 				r.fail(h.Task, h.Err)
 				continue
 			}
+			for _, text := range h.Task.Notes {
+				r.emit(event.Event{Kind: event.Note, Source: s.Name(), Component: h.Task.Name, Text: text})
+			}
 			ready = append(ready, job{s, h.Task})
 		}
 	}
 	return ready
 }
 
-// release lets go of what was held. The point is nil if none was sealed. That something could not be let go is told and
+// release lets go of what was held. Sealed is as stays has it. That something could not be let go is told and
 // nothing else: the next run tries again.
 func (r *run) release(ctx context.Context, sealed *point.Point) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), letGo)

@@ -55,8 +55,10 @@ func (r *run) capture(ctx context.Context, j job) {
 		c.State, c.Reason = point.ComponentFailed, reason(err)
 	} else {
 		adopt(&c, out)
+		amend(&c, t)
 	}
 	r.finish(c)
+	r.captured(c)
 }
 
 // proven refuses an outcome that does not say how the capture's end was proven.
@@ -96,6 +98,16 @@ func adopt(c *point.Component, out source.Outcome) {
 	}
 }
 
+// amend adds what was found of a component beside its capture.
+func amend(c *point.Component, t source.Task) {
+	maps.Copy(c.Identity, t.Identity)
+	maps.Copy(c.Proof, t.Proof)
+	for _, m := range []map[string]any{c.Identity, c.Proof} {
+		maps.DeleteFunc(m, func(_ string, v any) bool { return v == nil })
+	}
+	c.Notes = append(c.Notes, t.Notes...)
+}
+
 // takeOver makes an unchanged component of an earlier point part of this one, without reading it.
 func (r *run) takeOver(ctx context.Context, t source.Task) {
 	c := component(t, r.Now())
@@ -109,8 +121,8 @@ func (r *run) takeOver(ctx context.Context, t source.Task) {
 			c.At = &at
 		}
 		maps.Copy(c.Identity, earlier.Identity)
-		maps.Copy(c.Identity, t.Identity)
 		maps.Copy(c.Proof, earlier.Proof)
+		amend(&c, t)
 	}
 	r.finish(c)
 }

@@ -10,50 +10,65 @@ import (
 	"holdfast/internal/vault"
 )
 
-// earlier is what earlier points hold, read once for all components of a run that build on them.
+// earlier is what earlier points and checkpoints hold, read once for all components of a run that build on them.
 type earlier struct {
 	vault *vault.Vault
 
-	mu     sync.Mutex
-	points map[string]point.Point // by id
-	trees  map[string]*vault.FS   // by point and source
+	mu          sync.Mutex
+	points      map[string]point.Point  // by id
+	checkpoints map[string][]Checkpoint // by source
+	trees       map[string]*vault.FS    // by point and source
 }
 
-// copy finds the good copy of a task's component in the task's parent.
+// copy finds the good copy of a task's component in the task's parent, which is a point or a run that was killed.
 func (e *earlier) copy(ctx context.Context, t source.Task) (point.Component, vault.Entry, error) {
-	p, fsys, err := e.tree(ctx, t.Parent, t.Source)
+	c, fsys, err := e.tree(ctx, t)
 	if err != nil {
-		return point.Component{}, vault.Entry{}, err
-	}
-	c, ok := p.Component(t.Source, t.Name)
-	if !ok || c.State != point.Good {
-		return c, vault.Entry{}, fmt.Errorf("point %s holds no good %s to build on", p.ID, t.Name)
+		return c, vault.Entry{}, err
 	}
 	entry, err := fsys.Entry(c.Path)
 	return c, entry, err
 }
 
-// tree returns a point and what it holds of a source.
-func (e *earlier) tree(ctx context.Context, id, source string) (point.Point, *vault.FS, error) {
+// tree returns the good copy of a task's component, and what holds it.
+func (e *earlier) tree(ctx context.Context, t source.Task) (point.Component, *vault.FS, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.points == nil {
 		if err := e.load(ctx); err != nil {
-			return point.Point{}, nil, err
+			return point.Component{}, nil, err
 		}
 	}
-	p, ok := e.points[id]
-	if !ok {
-		return p, nil, fmt.Errorf("there is no point %s to build on", id)
+	p, sealed := e.points[t.Parent]
+	if c, ok := p.Component(t.Source, t.Name); ok && c.State == point.Good {
+		fsys, err := e.open(ctx, t.Parent, t.Source)
+		return c, fsys, err
 	}
+	left, err := e.left(ctx, t.Source)
+	if err != nil {
+		return point.Component{}, nil, err
+	}
+	for _, k := range left {
+		if c, ok := k.component(t.Name); ok && k.Run == t.Parent {
+			return c, k.tree, nil
+		}
+	}
+	if sealed {
+		return point.Component{}, nil, fmt.Errorf("point %s holds no good %s to build on", t.Parent, t.Name)
+	}
+	return point.Component{}, nil, fmt.Errorf("there is no point %s to build on", t.Parent)
+}
+
+// open returns what a point holds of a source.
+func (e *earlier) open(ctx context.Context, id, source string) (*vault.FS, error) {
 	if fsys, ok := e.trees[id+"/"+source]; ok {
-		return p, fsys, nil
+		return fsys, nil
 	}
 	fsys, err := e.vault.FS(ctx, id, source)
 	if err == nil {
 		e.trees[id+"/"+source] = fsys
 	}
-	return p, fsys, err
+	return fsys, err
 }
 
 func (e *earlier) load(ctx context.Context) error {
@@ -61,9 +76,21 @@ func (e *earlier) load(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	e.points, e.trees = map[string]point.Point{}, map[string]*vault.FS{}
+	e.points, e.trees, e.checkpoints = map[string]point.Point{}, map[string]*vault.FS{}, map[string][]Checkpoint{}
 	for _, p := range all {
 		e.points[p.ID] = p
 	}
 	return nil
+}
+
+// left returns the checkpoints of a source as they were when they were first asked for.
+func (e *earlier) left(ctx context.Context, source string) ([]Checkpoint, error) {
+	if all, ok := e.checkpoints[source]; ok {
+		return all, nil
+	}
+	all, err := Checkpoints(ctx, e.vault, source)
+	if err == nil {
+		e.checkpoints[source] = all
+	}
+	return all, err
 }

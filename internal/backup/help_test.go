@@ -172,3 +172,12 @@ func left(t *testing.T, j Journal) []string {
 
 // metaOfTest is the metadata of files that do not matter.
 var metaOfTest = stream.Meta{Mode: 0o600, ModTime: t0}
+
+// noting passes the notes of a run on.
+func noting(to chan<- string) event.Listener {
+	return func(e event.Event) {
+		if e.Kind == event.Note {
+			to <- e.Text
+		}
+	}
+}

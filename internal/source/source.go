@@ -58,8 +58,8 @@ type Barrier interface {
 	// Hold fixes the planned components, as close together as it can, for the run that will make the point of that id. What
 	// cannot be fixed comes with its error; the others are the tasks to capture, which may differ from the plan.
 	Hold(ctx context.Context, run string, tasks []Task) []Held
-	// Release is called once after Hold, when the run is over: with the point that was sealed, or nil if none was. It lets go
-	// of what no later run needs.
+	// Release is called once after Hold, when the run is over: with what of the run is in the vault to build on, its point and
+	// its checkpoints, or nil if nothing is. It lets go of what no later run needs.
 	Release(ctx context.Context, sealed *point.Point, note func(text string)) error
 }
 

@@ -1,24 +1,36 @@
 package vault
 
 import (
+	"cmp"
 	"context"
 	"os"
-	"slices"
 
 	"github.com/kopia/kopia/repo"
 	"github.com/kopia/kopia/repo/manifest"
+	"github.com/kopia/kopia/snapshot"
 
 	"holdfast/internal/problem"
 )
 
-// Orphan is a source snapshot whose point was never sealed: its run was killed, or still runs.
+// Orphan is what was captured of a source and belongs to no sealed point: a checkpoint, or all of a source whose run was
+// killed before it sealed its point. Its run may still be on its way, and may, of a checkpoint, have ended well.
 type Orphan struct {
 	Point, Source string
-	id            manifest.ID
+	checkpoint    bool
+	v             *Vault
+	m             *snapshot.Manifest
 }
 
-// Orphans returns the source snapshots that belong to no sealed point; none while the list of snapshots is damaged,
-// because what seals a point may be lost from it.
+// FS returns what an orphan holds, as Vault.FS does of a point.
+func (o Orphan) FS(ctx context.Context) *FS { return newFS(ctx, o.v, o.m) }
+
+// Manifest decodes what the run said of it.
+func (o Orphan) Manifest(ctx context.Context, into any) error {
+	return o.v.loadJSON(ctx, o.m, manifestName, into)
+}
+
+// Orphans returns what belongs to no sealed point, oldest first; nothing while the list of snapshots is damaged, because
+// what seals a point may be lost from it.
 func (v *Vault) Orphans(ctx context.Context) ([]Orphan, error) {
 	snaps, lost, err := v.list(ctx, nil)
 	if err != nil {
@@ -35,8 +47,9 @@ func (v *Vault) Orphans(ctx context.Context) ([]Orphan, error) {
 	}
 	var orphans []Orphan
 	for _, m := range snaps {
-		if p := m.Tags[tagPoint]; p != "" && !sealed[p] {
-			orphans = append(orphans, Orphan{Point: p, Source: m.Tags[tagSource], id: m.ID})
+		p, of := m.Tags[tagPoint], m.Tags[tagCheckpoint]
+		if p != "" && (of != "" || !sealed[p]) {
+			orphans = append(orphans, Orphan{Point: p, Source: cmp.Or(of, m.Tags[tagSource]), checkpoint: of != "", v: v, m: m})
 		}
 	}
 	return orphans, nil
@@ -45,30 +58,24 @@ func (v *Vault) Orphans(ctx context.Context) ([]Orphan, error) {
 // passOver is kopia's own switch: with it in the environment, kopia lists what it can read and says nothing of the rest.
 const passOver = "KOPIA_IGNORE_MALFORMED_MANIFEST_CONTENTS"
 
-// Sweep deletes the orphans of sources whose locks the caller holds, so that no living run owns them, and returns how
-// many there were.
-func (v *Vault) Sweep(ctx context.Context, sources ...string) (int, error) {
-	orphans, err := v.Orphans(ctx)
-	if err != nil {
-		return 0, err
-	}
+// Sweep deletes orphans of sources whose locks the caller holds, so that no living run owns them.
+func (v *Vault) Sweep(ctx context.Context, orphans ...Orphan) error {
 	var ids []manifest.ID
 	for _, o := range orphans {
-		if !slices.Contains(sources, o.Source) {
-			continue
+		if !o.checkpoint { // whose point may be sealed
+			if err := v.dropRecord(ctx, o.Point); err != nil {
+				return problem.Wrap(err, "sweep vault", v.loc.URL)
+			}
 		}
-		if err := v.dropRecord(ctx, o.Point); err != nil {
-			return 0, problem.Wrap(err, "sweep vault", v.loc.URL)
-		}
-		ids = append(ids, o.id)
+		ids = append(ids, o.m.ID)
 	}
 	if len(ids) == 0 {
-		return 0, nil
+		return nil
 	}
 	if err := v.forget(ctx, ids...); err != nil {
-		return 0, problem.Wrap(err, "sweep vault", v.loc.URL)
+		return problem.Wrap(err, "sweep vault", v.loc.URL)
 	}
-	return len(ids), nil
+	return nil
 }
 
 // Delete removes a point: first its record and what seals it, then its sources, so that a cut leaves orphans and never

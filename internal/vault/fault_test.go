@@ -98,9 +98,7 @@ func TestKill(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if _, err := v.Sweep(t.Context(), "mariadb"); err != nil {
-		t.Error(err)
-	}
+	sweep(t, v, "mariadb")
 	if left, err := v.Orphans(t.Context()); err != nil || len(left) > 0 {
 		t.Errorf("orphans left = %v, %v", left, err)
 	}

@@ -26,7 +26,10 @@ const (
 	tagPoint    = "tag:point"
 	tagSource   = "tag:source"
 	tagState    = "tag:state"
-	loadAtOnce  = 8
+	// tagCheckpoint names the source of a checkpoint, in the place of tagSource, so that whoever looks for the source of a
+	// point never finds one.
+	tagCheckpoint = "tag:checkpoint"
+	loadAtOnce    = 8
 )
 
 // Source names the snapshot of one source in a sealed point.
@@ -69,7 +72,10 @@ func (v *Vault) sealedSources(ctx context.Context, p point.Point) (snaps []*snap
 		return nil, nil, err
 	}
 	byName := map[string]*snapshot.Manifest{}
-	for _, m := range all { // oldest first, so that the newest checkpoint of a source stays
+	for _, m := range all {
+		if m.Tags[tagCheckpoint] != "" {
+			continue
+		}
 		if m.Source.Path == "/"+pointPath {
 			return nil, nil, errors.New("it is sealed already")
 		}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"slices"
 	"sync"
 
 	"github.com/kopia/kopia/repo"
@@ -122,9 +123,9 @@ func (c contents) check(ctx context.Context, key []byte, id content.ID) error {
 	return nil
 }
 
-// prove finds everything the session wrote again: every content of every file and directory resolves, every pack is in
-// the store with its length, and a share of the new contents is read back.
-func (s *Session) prove(ctx context.Context, root *snapshot.DirEntry) (SealResult, error) {
+// prove finds what stands at names again, and all packs of the session: every content of every file and directory
+// resolves, every pack is in the store with its length, and a share of the new contents is read back.
+func (s *Session) prove(ctx context.Context, names *node, root *snapshot.DirEntry) (SealResult, error) {
 	c := contentsOf(s.w)
 	p := &packs{store: s.v.store, known: map[blob.ID]int64{}}
 	for id, want := range s.rec.written() {
@@ -133,14 +134,11 @@ func (s *Session) prove(ctx context.Context, root *snapshot.DirEntry) (SealResul
 		}
 	}
 	seen := map[content.ID]struct{}{}
-	if err := s.proveNode(ctx, c, p, seen, s.root, root); err != nil {
+	if err := s.proveNode(ctx, c, p, seen, names, root); err != nil {
 		return SealResult{}, fmt.Errorf("%w: %w", errUnproven, err)
 	}
-	n, err := s.readBack(ctx, c)
+	n, err := s.readBack(ctx, c, seen)
 	if err != nil {
-		return SealResult{}, fmt.Errorf("%w: %w", errUnproven, err)
-	}
-	if err := s.proveMended(ctx); err != nil {
 		return SealResult{}, fmt.Errorf("%w: %w", errUnproven, err)
 	}
 	return SealResult{
@@ -219,9 +217,9 @@ func (c contents) backing(ctx context.Context, id object.ID, top bool) ([]conten
 	return ids, nil
 }
 
-// readBack reads and hashes a share of the new contents.
-func (s *Session) readBack(ctx context.Context, c contents) (int, error) {
-	ids := s.fresh.all()
+// readBack reads and hashes a share of those contents that are new.
+func (s *Session) readBack(ctx context.Context, c contents, of map[content.ID]struct{}) (int, error) {
+	ids := slices.DeleteFunc(s.fresh.all(), func(id content.ID) bool { _, ok := of[id]; return !ok })
 	rand.Shuffle(len(ids), func(i, j int) { ids[i], ids[j] = ids[j], ids[i] })
 	n := min(len(ids), max(readBackLeast, (len(ids)+readBackShare-1)/readBackShare))
 	key := s.v.repo.FormatManager().GetHmacSecret()

@@ -56,31 +56,42 @@ func (s *Session) seal(ctx context.Context, manifest any, tags map[string]string
 	if _, err := s.Finish("."); err != nil {
 		return SealResult{}, err
 	}
-	root, err := s.writeDir(s.root)
-	if err != nil {
-		return SealResult{}, s.fail(err)
-	}
-	if err := s.w.Flush(ctx); err != nil {
-		return SealResult{}, s.fail(fmt.Errorf("flush: %w", err))
-	}
-	if err := s.v.store.sync(); err != nil {
-		return SealResult{}, fmt.Errorf("sync: %w", err)
-	}
-	res, err := s.prove(ctx, root)
+	root, res, err := s.bring(ctx, s.root)
 	if err != nil {
 		return SealResult{}, err
 	}
-	res.ID, err = s.save(ctx, root, tags)
+	if err := s.proveMended(ctx); err != nil {
+		return SealResult{}, fmt.Errorf("%w: %w", errUnproven, err)
+	}
+	own := map[string]string{tagPoint: s.point, tagSource: s.source}
+	for k, v := range tags {
+		own["tag:"+k] = v
+	}
+	res.ID, err = s.save(ctx, root, own)
 	return res, err
 }
 
-// save makes the session visible.
+// bring brings finished names into the store for good: it writes their directories, flushes, and proves that all of them is
+// there.
+func (s *Session) bring(ctx context.Context, names *node) (*snapshot.DirEntry, SealResult, error) {
+	root, err := s.writeDir(names)
+	if err != nil {
+		return nil, SealResult{}, s.fail(err)
+	}
+	if err := s.w.Flush(ctx); err != nil {
+		return nil, SealResult{}, s.fail(fmt.Errorf("flush: %w", err))
+	}
+	if err := s.v.store.sync(); err != nil {
+		return nil, SealResult{}, fmt.Errorf("sync: %w", err)
+	}
+	res, err := s.prove(ctx, names, root)
+	return root, res, err
+}
+
+// save makes what was brought into the store visible.
 func (s *Session) save(ctx context.Context, root *snapshot.DirEntry, tags map[string]string) (string, error) {
 	m := newSnapshot(s.v.sourceInfo(s.source), root, s.began)
-	m.Tags = map[string]string{tagPoint: s.point, tagSource: s.source}
-	for k, v := range tags {
-		m.Tags["tag:"+k] = v
-	}
+	m.Tags = tags
 	id, err := snapshot.SaveSnapshot(ctx, s.w, m)
 	if err != nil {
 		return "", s.fail(err)

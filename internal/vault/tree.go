@@ -156,15 +156,17 @@ func (s *Session) find(full string) (*node, error) {
 }
 
 // dir returns the directory at a full path and makes what is missing.
-func (s *Session) dir(full string) (*node, error) {
-	n := s.root
+func (s *Session) dir(full string) (*node, error) { return s.root.dir(full) }
+
+func (n *node) dir(full string) (*node, error) {
+	missing := stream.Meta{Mode: 0o700, ModTime: n.meta.ModTime}
 	if full == "." {
 		return n, nil
 	}
 	for name := range strings.SplitSeq(full, "/") {
 		child, ok := n.children[name]
 		if !ok {
-			child = newDir(stream.Meta{Mode: 0o700, ModTime: s.began})
+			child = newDir(missing)
 			n.children[name] = child
 		}
 		if !child.isDir() {
@@ -176,8 +178,10 @@ func (s *Session) dir(full string) (*node, error) {
 }
 
 // place puts n at a full path; only an empty directory may give way to it, and no file to a directory's inside.
-func (s *Session) place(full string, n *node) error {
-	parent, err := s.dir(path.Dir(full))
+func (s *Session) place(full string, n *node) error { return s.root.place(full, n) }
+
+func (root *node) place(full string, n *node) error {
+	parent, err := root.dir(path.Dir(full))
 	if err != nil {
 		return err
 	}
