@@ -48,8 +48,11 @@ type Task struct {
 	// At is the moment whose state an unchanged copy was found to be still; zero when that was not looked for.
 	At   time.Time         `json:"at,omitzero"`
 	Args map[string]string `json:"args,omitempty"`
-	// Identity is what is known now of an unchanged copy, beside what its own component says.
+	// Identity and Proof are what was found beside what the capture says, or the component of an unchanged copy: they come last,
+	// and nil takes a value away. Notes are told and kept with the component.
 	Identity map[string]any `json:"-"`
+	Proof    map[string]any `json:"-"`
+	Notes    []string       `json:"-"`
 }
 
 // Barrier is a source that fixes the moment its components are copies of before any of them is read.
