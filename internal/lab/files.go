@@ -18,6 +18,12 @@ var sshdConfig string
 //go:embed files/holdfast.yml.tmpl
 var holdfastConfig string
 
+//go:embed files/stand-in-virsh
+var standInVirsh string
+
+// StandInVirsh is where every compute has a program that stands in for virsh, and says so.
+const StandInVirsh = "/etc/kolla/lab/stand-in-virsh"
+
 // hostDirs are the directories that every host has for its own, below its HostDir.
 var hostDirs = []string{
 	"mnt", "etc/kolla/lab", "etc/mysql", "var-lib-mysql/data", "var-lib-docker", "var-log-kolla/mariadb", "run-mysqld/tmp",
@@ -106,6 +112,11 @@ func (l *Lab) writeHostFiles(context.Context) error {
 			{"etc/shadow", 0o600, "root:*:19000:0:99999:7:::\n"},
 		} {
 			if err := l.put(filepath.Join("hosts", h.Name, f.name), f.mode, f.text); err != nil {
+				return err
+			}
+		}
+		if h.Groups[0] == "compute" {
+			if err := l.put(filepath.Join("hosts", h.Name, StandInVirsh), 0o755, standInVirsh); err != nil {
 				return err
 			}
 		}
