@@ -53,6 +53,7 @@ func (r *run) capture(ctx context.Context, j job) {
 	if err != nil {
 		session.Drop(t.Path)
 		c.State, c.Reason = point.ComponentFailed, reason(err)
+		maps.Copy(c.Identity, out.Identity)
 	} else {
 		adopt(&c, out)
 		amend(&c, t)

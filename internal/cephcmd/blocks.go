@@ -26,7 +26,7 @@ func (c Cluster) Blocks(ctx context.Context, s Spec, read func(*nbd.Client) erro
 	defer asked.Close()
 	cmd := host.Cmd{
 		Args: append([]string{"sh", "-c", askShell, "ask", servePython}, c.blocks(s)...), Name: "qemu-nbd",
-		Stdin: asked, Prompt: true, Bulk: true,
+		Stdin: asked, Prompt: true,
 	}
 	err := host.Stream(ctx, c.On, cmd, func(r io.Reader) error {
 		client, err := nbd.New(r, ask, "")

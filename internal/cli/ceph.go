@@ -66,7 +66,7 @@ func (a *app) rbd(from setup) (*rbd.Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := rbd.Options{Distrust: from.cfg.RBD.Distrust, Limit: from.limit, Now: a.env.Now, Copies: copies{from.v, findings}.all, Choose: a.policy(from)}
+	o := rbd.Options{Distrust: from.cfg.RBD.Distrust, Sample: from.cfg.RBD.Sample, Limit: from.limit, Now: a.env.Now, Copies: copies{from.v, findings}.all, Choose: a.policy(from)}
 	if from.v != nil {
 		o.Vault = from.v.ID()
 	}
@@ -89,6 +89,15 @@ func (a *app) rbd(from setup) (*rbd.Source, error) {
 	return rbd.New(o), nil
 }
 
+// doubt keeps in mind what a failed capture of an image found wrong with the copy before it.
+func doubt(found map[string]rbd.Copy, p point.Point, k point.Component) {
+	why, _ := k.Identity[rbd.Doubt].(string)
+	if copied, ok := found[k.Name]; ok && k.Source == rbd.SourceName && why != "" {
+		copied.Doubt = fmt.Sprintf("point %s failed to replace the earlier copy: %s", p.ID, why)
+		found[k.Name] = copied
+	}
+}
+
 // copies answers which images a vault holds; without a vault, none.
 type copies struct {
 	vault    *vault.Vault
@@ -108,6 +117,7 @@ func (c copies) all(ctx context.Context) (map[string]rbd.Copy, error) {
 	for _, p := range points { // oldest first
 		for _, k := range p.Components {
 			if k.Source != rbd.SourceName || k.State != point.Good {
+				doubt(found, p, k)
 				continue
 			}
 			copied := rbd.Copy{Point: p.ID, Component: k}

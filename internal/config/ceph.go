@@ -13,6 +13,7 @@ const (
 	DefaultCephConf = "/etc/ceph/ceph.conf"
 	DefaultCephID   = "holdfast"
 	DefaultDistrust = 30
+	DefaultSample   = 16
 )
 
 // LeastLimit is the least number of bytes in a second that reading may be limited to.
@@ -20,6 +21,7 @@ const LeastLimit = 64 << 10
 
 const (
 	mostDistrust = 10000
+	mostSample   = 4096
 	mostOps      = 1024
 	leastPiece   = 64 << 10
 	mostPiece    = 4 << 20
@@ -48,12 +50,13 @@ func (d *decoder) ceph(n *yaml.Node, at string) Ceph {
 }
 
 func (d *decoder) rbd(n *yaml.Node, at string) *RBD {
-	r := &RBD{Distrust: DefaultDistrust}
+	r := &RBD{Distrust: DefaultDistrust, Sample: DefaultSample}
 	d.mapping(n, at,
 		required("pools", list(d, &r.Pools, d.pool)),
 		optional("include", list(d, &r.Include, d.selector)),
 		optional("exclude", list(d, &r.Exclude, d.selector)),
 		optional("distrust", d.number(&r.Distrust, mostDistrust, "")),
+		optional("sample", d.number(&r.Sample, mostSample, "")),
 	)
 	return r
 }

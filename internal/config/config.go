@@ -99,6 +99,8 @@ type RBD struct {
 	Include, Exclude []Selector
 	// Distrust is after how many runs an image is read in full and compared.
 	Distrust int
+	// Sample is how many pieces beside what has changed are read and compared after each increment; 0 is none.
+	Sample int
 }
 
 // Pool is a pool whose images are captured.

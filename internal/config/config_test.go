@@ -95,6 +95,7 @@ rbd:
   exclude:
     - {name: "volume-[0-9]*", project: scratch pad, metadata: {backup: none, "a: b": "true"}}
   distrust: 7
+  sample: 5
 `
 
 func wholeConfig(file string) Config {
@@ -127,7 +128,7 @@ func wholeConfig(file string) Config {
 			{Name: "far", Conf: "/etc/ceph/far.conf", ID: "backup", RunOn: "ctl1", Container: "ceph_mon", Engine: "podman"},
 		},
 		RBD: &RBD{
-			Pools: []Pool{{Name: "volumes"}, {Name: "images", Cluster: "far", Piece: 1 << 20, Ops: 4, Limit: 200 << 20}}, Distrust: 7,
+			Pools: []Pool{{Name: "volumes"}, {Name: "images", Cluster: "far", Piece: 1 << 20, Ops: 4, Limit: 200 << 20}}, Distrust: 7, Sample: 5,
 			Include: []Selector{{VolumeType: "gold", Larger: 1 << 30, Smaller: 2 << 40}, {Pool: "images", Usage: Used}},
 			Exclude: []Selector{{Name: "volume-[0-9]*", Project: "scratch pad", Metadata: map[string]string{"backup": "none", "a: b": "true"}}},
 		},

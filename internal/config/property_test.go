@@ -68,6 +68,7 @@ func aConfig(t *rapid.T) Config {
 	if rapid.Bool().Draw(t, "rbd") {
 		c.Ceph = []Ceph{{Name: DefaultCeph, Conf: paths.Draw(t, "conf"), ID: names.Draw(t, "id")}}
 		c.RBD = &RBD{Pools: []Pool{{Name: "volumes"}, {Name: "images", Ops: 3}}, Distrust: rapid.IntRange(0, mostDistrust).Draw(t, "distrust")}
+		c.RBD.Sample = rapid.IntRange(0, mostSample).Draw(t, "sample")
 		some := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) Selector { return aSelector(t, c.MariaDB != nil) }), 1, 3)
 		c.RBD.Include = rapid.OneOf(rapid.Just[[]Selector](nil), some).Draw(t, "include")
 		c.RBD.Exclude = rapid.OneOf(rapid.Just[[]Selector](nil), some).Draw(t, "exclude")

@@ -176,6 +176,8 @@ func (w *writer) rbd(r RBD) {
 		w.selectors("exclude", r.Exclude, "[{project: scratch}, {metadata: {backup: none}}]")
 		w.comment("After how many runs an image is read in full and compared.")
 		w.key("distrust", fmt.Sprint(r.Distrust), r.Distrust == DefaultDistrust)
+		w.comment("How many pieces beside what has changed are read and compared after each increment.")
+		w.key("sample", fmt.Sprint(r.Sample), r.Sample == DefaultSample)
 	})
 }
 

@@ -30,7 +30,8 @@ var (
 		{"/usr/lib/galera/libgalera_smm.so", "galera-4"}, {"rsync", "rsync"}, {"socat", "socat"}, {"ss", "iproute2"},
 	}
 	cephNeeds = []need{
-		{"ceph-mon", "ceph-mon"}, {"ceph-mgr", "ceph-mgr"}, {"ceph-osd", "ceph-osd"}, {"radosgw", "radosgw"}, {"rbd", "ceph-common"}, {"qemu-img", "qemu-utils"},
+		{"ceph-mon", "ceph-mon"}, {"ceph-mgr", "ceph-mgr"}, {"ceph-osd", "ceph-osd"}, {"radosgw", "radosgw"}, {"rbd", "ceph-common"},
+		{"qemu-img", "qemu-utils"}, {"/usr/share/doc/qemu-block-extra", "qemu-block-extra"},
 		{"/usr/bin/python3", "python3"}, {"/usr/share/doc/python3-rados", "python3-rados"}, {"/usr/share/doc/python3-rbd", "python3-rbd"},
 	}
 	openstackNeeds = []need{

@@ -17,8 +17,8 @@ type Source interface {
 	// Plan looks at the cloud as it is now and says what would be captured, from where, and why.
 	Plan(ctx context.Context) (Plan, error)
 	// Capture streams one planned component into sink and returns only when the stream has proven its own end. An
-	// error means the component failed and its tree is dropped; an Outcome with State ComponentPartial keeps what was
-	// captured and says by name what was not.
+	// error means the component failed and its tree is dropped, and of the Outcome only the Identity is kept; an Outcome with
+	// State ComponentPartial keeps what was captured and says by name what was not.
 	Capture(ctx context.Context, t Task, sink Sink) (Outcome, error)
 }
 

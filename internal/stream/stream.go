@@ -55,6 +55,12 @@ type Extent struct{ Offset, Length int64 }
 // End is the first byte after the extent.
 func (e Extent) End() int64 { return e.Offset + e.Length }
 
+// Piece is a part of an image as it is stored.
+type Piece struct {
+	Extent
+	Zero bool // all of it
+}
+
 // ErrBase means that what an image held before cannot be read, so that nothing can be laid over it.
 var ErrBase = errors.New("what the image held before cannot be read")
 
@@ -65,6 +71,9 @@ type Image interface {
 	io.Writer
 	// Zero writes an extent of zeros.
 	Zero(offset, length int64) error
+	// Kept returns the pieces that no extent has touched yet, ascending, and ReadKept what the image holds of one of them.
+	Kept() []Piece
+	ReadKept(p Piece) ([]byte, error)
 	// Close ends the image, if all of its extents are whole. It is part of the tree only after that returned nil.
 	Close() error
 	// Changed returns, after Close, the pieces that hold something else than before, one by one and ascending.

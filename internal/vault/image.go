@@ -52,7 +52,9 @@ type Image struct {
 	hand int                          // the piece in hand, or -1
 	buf  []byte                       // its bytes
 	was  []object.IndirectObjectEntry // the pieces that it began with
-	tail []byte                       // what is left of the last piece where the image became shorter, until something else is written there
+
+	touched []bool // by an extent, of these
+	tail    []byte // what is left of the last piece where the image became shorter, until something else is written there
 }
 
 var _ stream.Image = (*Image)(nil)
@@ -111,7 +113,7 @@ func (i *Image) inherit(o ImageOptions) error {
 		}
 	}
 	if over := i.body.length() - o.Size; over > 0 {
-		i.was = slices.Clone(i.body.entries)
+		i.was, i.touched = slices.Clone(i.body.entries), make([]bool, len(i.body.entries))
 		return i.shorten(over)
 	}
 	for i.body.length() < o.Size {
@@ -122,7 +124,7 @@ func (i *Image) inherit(o ImageOptions) error {
 		}
 		i.body.add(length, id)
 	}
-	i.was = slices.Clone(i.body.entries)
+	i.was, i.touched = slices.Clone(i.body.entries), make([]bool, len(i.body.entries))
 	return nil
 }
 
@@ -236,6 +238,7 @@ func (i *Image) hole(n int) error {
 		return err
 	}
 	i.replaced(n)
+	i.touched[n] = true
 	i.body.set(n, id)
 	return nil
 }
@@ -263,7 +266,7 @@ func (i *Image) find(at int64) int {
 func (i *Image) take(n int, covered bool) error {
 	e := i.body.entries[n]
 	i.buf = i.t.s.buffers.get(int(e.Length))[:e.Length]
-	i.hand = n
+	i.hand, i.touched[n] = n, true
 	if covered {
 		i.replaced(n)
 		return nil
@@ -281,15 +284,24 @@ func (i *Image) take(n int, covered bool) error {
 		clear(i.buf)
 		return nil
 	}
+	data, err := i.inherited(e)
+	if err != nil {
+		return err
+	}
+	copy(i.buf, data)
+	return nil
+}
+
+// inherited reads a piece that the image began with.
+func (i *Image) inherited(e object.IndirectObjectEntry) ([]byte, error) {
 	data, err := i.t.s.v.readObject(i.t.s.ctx, e.Object)
 	if err == nil && int64(len(data)) != e.Length {
 		err = fmt.Errorf("piece at %d has %d bytes of %d", e.Start, len(data), e.Length)
 	}
 	if err != nil {
-		return fmt.Errorf("%w: %w", stream.ErrBase, err)
+		return nil, fmt.Errorf("%w: %w", stream.ErrBase, err)
 	}
-	copy(i.buf, data)
-	return nil
+	return data, nil
 }
 
 // replaced forgets what is left of a shorter last piece once piece n is written otherwise.

@@ -32,22 +32,17 @@ func (b budget) spend(ctx context.Context, n int) error {
 	return nil
 }
 
-// metered reads within budgets and tells how much it read. A reader that waits fills the pipe behind it, which makes rbd
-// wait in turn.
+// metered has what it read spent. A reader that waits fills the pipe behind it, which makes rbd wait in turn.
 type metered struct {
-	ctx     context.Context
-	r       io.Reader
-	told    func(int64)
-	budgets []budget
+	ctx   context.Context
+	r     io.Reader
+	spend func(ctx context.Context, n int) error
 }
 
 func (m *metered) Read(p []byte) (int, error) {
 	n, err := m.r.Read(p)
-	m.told(int64(n))
-	for _, b := range m.budgets {
-		if werr := b.spend(m.ctx, n); werr != nil {
-			return n, werr
-		}
+	if werr := m.spend(m.ctx, n); werr != nil {
+		return n, werr
 	}
 	return n, err
 }

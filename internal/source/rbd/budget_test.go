@@ -18,7 +18,7 @@ func TestBudgetIsShared(t *testing.T) {
 		done := make(chan int64)
 		for range 2 {
 			go func() {
-				n, _ := io.Copy(io.Discard, &metered{t.Context(), strings.NewReader(strings.Repeat("x", 5<<20)), func(int64) {}, []budget{b, newBudget(0)}})
+				n, _ := io.Copy(io.Discard, &metered{t.Context(), strings.NewReader(strings.Repeat("x", 5<<20)), b.spend})
 				done <- n
 			}()
 		}
@@ -35,7 +35,7 @@ func TestBudgetIsShared(t *testing.T) {
 func TestBudgetEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err := io.Copy(io.Discard, &metered{ctx, strings.NewReader(strings.Repeat("x", 1<<20)), func(int64) {}, []budget{newBudget(1)}})
+	_, err := io.Copy(io.Discard, &metered{ctx, strings.NewReader(strings.Repeat("x", 1<<20)), newBudget(1).spend})
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}

@@ -14,19 +14,39 @@ import (
 )
 
 // Capture reads what a snapshot holds, or how it differs from the one before, and then makes sure that the snapshot was
-// there all the time. When the earlier copy turns out not to be readable, all of the image is read instead.
+// there all the time. When the earlier copy turns out not to be readable, or not to be what it should, all of the image is
+// read instead.
 func (s *Source) Capture(ctx context.Context, t source.Task, sink source.Sink) (source.Outcome, error) {
 	i := s.image(t.Name)
 	out, err := s.capture(ctx, i, sink)
-	if !errors.Is(err, stream.ErrBase) || ctx.Err() != nil {
+	why := i.again(err)
+	if why == "" || ctx.Err() != nil {
 		return out, err
 	}
-	why := fmt.Sprintf("in full, since the copy in point %s cannot be built on: %v", i.copy.Point, err)
 	sink.Note(why)
-	i.from, i.compare = "", false
-	out, err = s.capture(ctx, i, sink)
+	if out, err = s.capture(ctx, i, sink); err != nil {
+		return source.Outcome{Identity: map[string]any{Doubt: why}}, err
+	}
 	out.Mode, out.Reason = point.Full, why
-	return out, err
+	if i.compare {
+		out.Notes = append([]string{why}, out.Notes...)
+	}
+	return out, nil
+}
+
+// again says why an image is to be read in full after a capture ended with err, or "" if that would not help.
+func (i *image) again(err error) string {
+	var found *lie
+	switch {
+	case errors.As(err, &found):
+		i.compare = true
+		return "in full, since " + found.Error()
+	case errors.Is(err, stream.ErrBase):
+		why := fmt.Sprintf("in full, since the copy in point %s cannot be built on: %v", i.copy.Point, err)
+		i.from, i.compare = "", false
+		return why
+	}
+	return ""
 }
 
 func (s *Source) capture(ctx context.Context, i *image, sink source.Sink) (source.Outcome, error) {
@@ -36,17 +56,23 @@ func (s *Source) capture(ctx context.Context, i *image, sink source.Sink) (sourc
 		return source.Outcome{}, err
 	}
 	export := cephcmd.Export{Spec: c.spec().At(c.snapshot.Name), From: c.streamFrom(), Precise: precise, Ops: c.pool.Ops}
+	beside := c.sampling(ctx)
+	defer beside.stop()
 	defer c.abort()
 	if err := c.pool.cluster.ExportDiff(ctx, export, func(r io.Reader) error { return c.read(ctx, r) }); err != nil {
 		return source.Outcome{}, err
 	}
+	wrong := beside.compare(ctx, &c)
 	if err := c.held(ctx); err != nil {
 		return source.Outcome{}, err
+	}
+	if wrong != nil {
+		return source.Outcome{}, wrong
 	}
 	if err := c.dst.Close(); err != nil {
 		return source.Outcome{}, err
 	}
-	out := source.Outcome{State: point.Good, Identity: s.identity(c.image).facts(), Proof: c.proof(), At: c.at}
+	out := source.Outcome{State: point.Good, Identity: s.identity(c.image).facts(), Proof: c.proof(), Notes: c.notes, At: c.at}
 	if c.compare {
 		out.Notes, err = c.distrust(ctx)
 	}
@@ -69,6 +95,8 @@ type capture struct {
 
 	stream, data, zero, extents int64 // what the stream brought
 	end                         int64 // of its last extent
+	sampled                     int64 // bytes beside it that were read and found to be as before
+	notes                       []string
 }
 
 func (c *capture) abort() {
@@ -145,13 +173,13 @@ func (c *capture) proof() map[string]any {
 	return map[string]any{
 		"consistency": c.consistency(),
 		"stream":      "ended", "stream_bytes": c.stream, "extents": c.extents, "data_bytes": c.data, "zero_bytes": c.zero,
-		"size": c.snapshot.Size, "snapshot": "there after the last byte",
+		"size": c.snapshot.Size, "snapshot": "there after the last byte", "sampled_bytes": c.sampled,
 	}
 }
 
 // read lays a stream over the image.
 func (c *capture) read(ctx context.Context, r io.Reader) error {
-	d, err := rbddiff.NewReader(&metered{ctx, r, c.sink.Read, []budget{c.pool.budget, c.pool.source.budget}})
+	d, err := rbddiff.NewReader(&metered{ctx, r, c.spend})
 	if err != nil {
 		return err
 	}
@@ -179,6 +207,15 @@ func (c *capture) read(ctx context.Context, r io.Reader) error {
 			return err
 		}
 	}
+}
+
+// spend tells of bytes that were read, and waits until they are within the budgets.
+func (c *capture) spend(ctx context.Context, n int) error {
+	c.sink.Read(int64(n))
+	if err := c.pool.budget.spend(ctx, n); err != nil {
+		return err
+	}
+	return c.pool.source.budget.spend(ctx, n)
 }
 
 // hole makes zeros of what a stream of everything left out, where the image began with something else.

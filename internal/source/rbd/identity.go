@@ -26,6 +26,9 @@ type Identity struct {
 	Increments int `json:"increments"`
 }
 
+// Doubt is what the identity of a failed capture calls its reason not to build on the copy before it.
+const Doubt = "doubt"
+
 // IdentityOf reads the identity of a component.
 func IdentityOf(c point.Component) (id Identity, err error) {
 	text, err := json.Marshal(c.Identity)

@@ -23,6 +23,7 @@ func (s *Source) Plan(ctx context.Context) (source.Plan, error) {
 	if err != nil {
 		return plan, fmt.Errorf("read what the vault holds: %w", err)
 	}
+	blind := s.look(ctx, len(copies) > 0)
 	pools, err := s.list(ctx)
 	if err != nil {
 		return plan, err
@@ -30,11 +31,11 @@ func (s *Source) Plan(ctx context.Context) (source.Plan, error) {
 	choose := s.judge(ctx, pools)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.planned, s.held = pools, map[string]*image{}
+	s.planned, s.held, s.blind = pools, map[string]*image{}, blind()
 	for n := range pools {
 		s.planPool(&pools[n], copies, choose, &plan)
 	}
-	plan.Notes = append(plan.Notes, choose.told()...)
+	plan.Notes = append(append(plan.Notes, choose.told()...), s.toldBlind()...)
 	return plan, nil
 }
 
@@ -154,7 +155,7 @@ func (s *Source) decided(i *image, t source.Task) source.Task {
 		return t
 	}
 	t.Parent, i.from = i.copy.Point, from
-	if id, err := IdentityOf(i.copy.Component); err == nil && id.Increments >= s.Distrust && !i.glances() {
+	if id, err := IdentityOf(i.copy.Component); err == nil && id.Increments >= s.patience(i.pool.cluster) && !i.glances() {
 		i.compare = true
 		t.Reason = fmt.Sprintf("read in full and compared after %d runs", id.Increments)
 		return t

@@ -26,8 +26,10 @@ type Options struct {
 	Choose Policy
 	// Distrust is after how many runs an image is read in full and compared; 0 is DefaultDistrust.
 	Distrust int
-	Limit    int64 // bytes that are read in a second, of all images together; 0 is no limit
-	Now      func() time.Time
+	// Sample is how many pieces that did not change are read and compared after each increment; 0 is none.
+	Sample int
+	Limit  int64 // bytes that are read in a second, of all images together; 0 is no limit
+	Now    func() time.Time
 }
 
 // DefaultDistrust is the number of runs after which an image is read in full.
@@ -68,6 +70,7 @@ type Source struct {
 	mu      sync.Mutex
 	planned []pool // as the plan saw them
 	held    map[string]*image
+	blind   map[*Cluster]error // of which no samples can be read
 }
 
 // New returns the source.
