@@ -111,6 +111,9 @@ func (a *app) takePoint(ctx context.Context, s setup, o backupOptions) error {
 		Cloud: s.cfg.Cloud, Version: VersionText(), Vault: s.v, Sources: sources, Locked: true, Parallel: o.parallel, Only: o.only,
 		Journal: backup.Journal{Dir: filepath.Join(s.cfg.State, "runs")}, Listen: display.Listen, Now: a.env.Now,
 	}
+	if s.cfg.RBD != nil {
+		engine.CheckpointEvery = s.cfg.RBD.Checkpoint
+	}
 	p, err := engine.Run(ctx)
 	display.Close()
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 
+	"holdfast/internal/backup"
 	"holdfast/internal/cephcmd"
 	"holdfast/internal/config"
 	"holdfast/internal/host"
@@ -127,5 +128,18 @@ func (c copies) all(ctx context.Context) (map[string]rbd.Copy, error) {
 			found[k.Name] = copied
 		}
 	}
-	return found, nil
+	return found, c.addKept(ctx, found)
+}
+
+// addKept puts what runs that were cut off had kept in the place of older copies.
+func (c copies) addKept(ctx context.Context, found map[string]rbd.Copy) error {
+	kept, err := backup.Checkpoints(ctx, c.vault, rbd.SourceName)
+	for _, checkpoint := range kept {
+		for _, k := range checkpoint.Components {
+			if have, ok := found[k.Name]; !ok || k.Started.After(have.Component.Started) {
+				found[k.Name] = rbd.Copy{Point: checkpoint.Run, Component: k, Killed: true}
+			}
+		}
+	}
+	return err
 }

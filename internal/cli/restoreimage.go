@@ -43,7 +43,7 @@ func newRestoreImageCommand(a *app) *cobra.Command {
 	c.Flags().BoolVar(&o.inPlace, "in-place", false, "give the image that is there the content that it had")
 	c.Flags().StringVar(&o.to, "to", "", "write a raw `FILE` with holes, which does not exist yet")
 	c.Flags().BoolVar(&o.instant, "instant", false, "let the new image be used while it is restored")
-	c.Flags().StringVar(&o.listen, "listen", "", "serve it at `HOST[:PORT]`, where the computes reach this host; by default where the monitors do")
+	c.Flags().StringVar(&o.listen, "listen", "", "serve it at `HOST[:PORT]`, where the computes reach this host; by default the cluster's listen, or where the monitors reach it")
 	c.MarkFlagsMutuallyExclusive("as", "in-place", "to")
 	c.MarkFlagsMutuallyExclusive("instant", "in-place", "to")
 	return c
@@ -62,6 +62,9 @@ func (a *app) restoreImage(ctx context.Context, name, image string, o imageOptio
 			return nil, err
 		}
 		if o.instant {
+			if o.listen == "" {
+				o.listen = listenFor(cfg, on)
+			}
 			return r.Instant(ctx, p, image, on, restore.InstantOptions{As: o.as, Listen: o.listen, State: cfg.State})
 		}
 		if !o.inPlace {
@@ -88,6 +91,16 @@ func (a *app) clusterOf(ctx context.Context, cfg *config.Config, component strin
 		}
 	}
 	return cephcmd.Cluster{}, problem.New(problem.Usage, "ceph in "+cfg.File+" names the clusters", "there is no cluster %q", name)
+}
+
+// listenFor is where the configuration says that images of a cluster are served, "" where it does not.
+func listenFor(cfg *config.Config, on cephcmd.Cluster) string {
+	for _, k := range cfg.Ceph {
+		if k.Name == on.Name {
+			return k.Listen
+		}
+	}
+	return ""
 }
 
 // completeImage offers points, and then the images of the one that was chosen.

@@ -28,6 +28,12 @@ const (
 	mostLimit    = 1 << 40
 )
 
+// DefaultCheckpoint is how many images a checkpoint is made after; mostCheckpoint is its bound.
+const (
+	DefaultCheckpoint = 256
+	mostCheckpoint    = 100000
+)
+
 func (d *decoder) ceph(n *yaml.Node, at string) Ceph {
 	c := Ceph{Name: DefaultCeph, Conf: DefaultCephConf, ID: DefaultCephID}
 	found := d.mapping(n, at,
@@ -37,6 +43,7 @@ func (d *decoder) ceph(n *yaml.Node, at string) Ceph {
 		optional("run_on", func(n *yaml.Node, at string) { c.RunOn = d.node(n, at) }),
 		optional("container", d.text(&c.Container, aName)),
 		optional("engine", d.text(&c.Engine, oneOf("docker", "podman"))),
+		optional("listen", d.text(&c.Listen, anAddress)),
 	)
 	if found["name"] == nil {
 		if wrong, hint := d.unique("cluster name")(n, c.Name); wrong != "" {
@@ -50,12 +57,13 @@ func (d *decoder) ceph(n *yaml.Node, at string) Ceph {
 }
 
 func (d *decoder) rbd(n *yaml.Node, at string) *RBD {
-	r := &RBD{Distrust: DefaultDistrust, Sample: DefaultSample}
+	r := &RBD{Distrust: DefaultDistrust, Checkpoint: DefaultCheckpoint, Sample: DefaultSample}
 	d.mapping(n, at,
 		required("pools", list(d, &r.Pools, d.pool)),
 		optional("include", list(d, &r.Include, d.selector)),
 		optional("exclude", list(d, &r.Exclude, d.selector)),
-		optional("distrust", d.number(&r.Distrust, mostDistrust, "")),
+		optional("distrust", d.count(&r.Distrust, mostDistrust)),
+		optional("checkpoint", d.count(&r.Checkpoint, mostCheckpoint)),
 		optional("sample", d.number(&r.Sample, mostSample, "")),
 	)
 	return r
@@ -75,11 +83,18 @@ func (d *decoder) pool(n *yaml.Node, at string) Pool {
 			optional("limit", d.size(&p.Limit, LeastLimit, mostLimit)),
 		)
 	}
-	if p.Name != "" {
-		if wrong, hint := d.unique("pool")(n, p.Cluster+"/"+p.Name); wrong != "" {
-			d.fault(n, hint, "%s: %s", at, wrong)
+	d.later = append(d.later, func(c Config) {
+		if p.Cluster == "" && len(c.Ceph) > 0 {
+			p.Cluster = c.Ceph[0].Name
 		}
-	}
+		name := p.Name
+		if len(c.Ceph) > 1 {
+			name = p.Cluster + ":" + p.Name
+		}
+		if wrong, _ := d.unique("pool")(n, name); wrong != "" && p.Name != "" {
+			d.fault(n, "list each pool once", "%s: %s", at, wrong)
+		}
+	})
 	return p
 }
 

@@ -90,6 +90,7 @@ type Ceph struct {
 	RunOn     string // inventory name of the host whose commands ceph and rbd are used; "" is this one
 	Container string // there, the container that has the commands; "" is the host itself
 	Engine    string // docker or podman, for Container; default Kolla's
+	Listen    string // HOST or HOST:PORT at which instant restores serve images; "" is where the monitors reach this host
 }
 
 // RBD says which block images are captured.
@@ -99,6 +100,8 @@ type RBD struct {
 	Include, Exclude []Selector
 	// Distrust is after how many runs an image is read in full and compared.
 	Distrust int
+	// Checkpoint is after how many captured images what was captured is kept should the run be cut off.
+	Checkpoint int
 	// Sample is how many pieces beside what has changed are read and compared after each increment; 0 is none.
 	Sample int
 }

@@ -86,7 +86,7 @@ mariadb:
   control: {kind: command, stop: "stop it", start: s, bootstrap: b}
 ceph:
   - conf: ceph.conf
-  - {name: far, conf: /etc/ceph/far.conf, id: backup, run_on: ctl1, container: ceph_mon, engine: podman}
+  - {name: far, conf: /etc/ceph/far.conf, id: backup, run_on: ctl1, container: ceph_mon, engine: podman, listen: "192.0.2.1:8440"}
 rbd:
   pools: [volumes, {name: images, cluster: far, piece: 1MiB, ops: 4, limit: 200MiB}]
   include:
@@ -95,6 +95,7 @@ rbd:
   exclude:
     - {name: "volume-[0-9]*", project: scratch pad, metadata: {backup: none, "a: b": "true"}}
   distrust: 7
+  checkpoint: 9
   sample: 5
 `
 
@@ -125,10 +126,10 @@ func wholeConfig(file string) Config {
 		},
 		Ceph: []Ceph{
 			{Name: "ceph", Conf: "/etc/hf/ceph.conf", ID: "holdfast"},
-			{Name: "far", Conf: "/etc/ceph/far.conf", ID: "backup", RunOn: "ctl1", Container: "ceph_mon", Engine: "podman"},
+			{Name: "far", Conf: "/etc/ceph/far.conf", ID: "backup", RunOn: "ctl1", Container: "ceph_mon", Engine: "podman", Listen: "192.0.2.1:8440"},
 		},
 		RBD: &RBD{
-			Pools: []Pool{{Name: "volumes"}, {Name: "images", Cluster: "far", Piece: 1 << 20, Ops: 4, Limit: 200 << 20}}, Distrust: 7, Sample: 5,
+			Pools: []Pool{{Name: "volumes"}, {Name: "images", Cluster: "far", Piece: 1 << 20, Ops: 4, Limit: 200 << 20}}, Distrust: 7, Checkpoint: 9, Sample: 5,
 			Include: []Selector{{VolumeType: "gold", Larger: 1 << 30, Smaller: 2 << 40}, {Pool: "images", Usage: Used}},
 			Exclude: []Selector{{Name: "volume-[0-9]*", Project: "scratch pad", Metadata: map[string]string{"backup": "none", "a: b": "true"}}},
 		},

@@ -181,15 +181,22 @@ func (d *decoder) flag(dst *bool) reader {
 
 // number reads a whole number from 0 to most, other than those in the unique group already, if one is named.
 func (d *decoder) number(dst *int, most int, unique string) reader {
+	return d.between(dst, 0, most, unique)
+}
+
+// count reads a whole number from 1 to most.
+func (d *decoder) count(dst *int, most int) reader { return d.between(dst, 1, most, "") }
+
+func (d *decoder) between(dst *int, least, most int, unique string) reader {
 	return func(n *yaml.Node, at string) {
 		n = resolve(n)
 		v, err := strconv.Atoi(n.Value)
-		if n.Kind != yaml.ScalarNode || n.ShortTag() != "!!int" || err != nil || v < 0 || v > most {
+		if n.Kind != yaml.ScalarNode || n.ShortTag() != "!!int" || err != nil || v < least || v > most {
 			given := describe(n)
 			if given == "a number" {
 				given = n.Value
 			}
-			d.fault(n, "", "%s must be a whole number from 0 to %d, not %s", at, most, given)
+			d.fault(n, "", "%s must be a whole number from %d to %d, not %s", at, least, most, given)
 			return
 		}
 		if unique != "" {

@@ -66,8 +66,8 @@ func aConfig(t *rapid.T) Config {
 		c.MariaDB = aMariaDB(t)
 	}
 	if rapid.Bool().Draw(t, "rbd") {
-		c.Ceph = []Ceph{{Name: DefaultCeph, Conf: paths.Draw(t, "conf"), ID: names.Draw(t, "id")}}
-		c.RBD = &RBD{Pools: []Pool{{Name: "volumes"}, {Name: "images", Ops: 3}}, Distrust: rapid.IntRange(0, mostDistrust).Draw(t, "distrust")}
+		c.Ceph = []Ceph{{Name: DefaultCeph, Conf: paths.Draw(t, "conf"), ID: names.Draw(t, "id"), Listen: rapid.SampledFrom([]string{"", "192.0.2.1", "backup:80"}).Draw(t, "listen")}}
+		c.RBD = &RBD{Pools: []Pool{{Name: "volumes"}, {Name: "images", Ops: 3}}, Distrust: rapid.IntRange(1, mostDistrust).Draw(t, "distrust"), Checkpoint: rapid.IntRange(1, mostCheckpoint).Draw(t, "checkpoint")}
 		c.RBD.Sample = rapid.IntRange(0, mostSample).Draw(t, "sample")
 		some := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) Selector { return aSelector(t, c.MariaDB != nil) }), 1, 3)
 		c.RBD.Include = rapid.OneOf(rapid.Just[[]Selector](nil), some).Draw(t, "include")

@@ -151,6 +151,7 @@ func (w *writer) ceph(clusters []Ceph) {
 			if c.Container != "" {
 				w.or("engine", c.Engine, "docker")
 			}
+			w.or("listen", c.Listen, "192.0.2.10")
 		})
 	}
 }
@@ -176,6 +177,8 @@ func (w *writer) rbd(r RBD) {
 		w.selectors("exclude", r.Exclude, "[{project: scratch}, {metadata: {backup: none}}]")
 		w.comment("After how many runs an image is read in full and compared.")
 		w.key("distrust", fmt.Sprint(r.Distrust), r.Distrust == DefaultDistrust)
+		w.comment("After how many captured images they are kept should the run be cut off.")
+		w.key("checkpoint", fmt.Sprint(r.Checkpoint), r.Checkpoint == DefaultCheckpoint)
 		w.comment("How many pieces beside what has changed are read and compared after each increment.")
 		w.key("sample", fmt.Sprint(r.Sample), r.Sample == DefaultSample)
 	})

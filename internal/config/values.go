@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"net"
 	"net/url"
 	"path/filepath"
 	"regexp"
@@ -191,6 +192,18 @@ func aName(_ *yaml.Node, text string) (wrong, hint string) {
 		return "", ""
 	}
 	return fmt.Sprintf("%q is not a name", text), "use up to 64 letters, digits, dots, dashes and underscores"
+}
+
+// anAddress accepts HOST or HOST:PORT.
+func anAddress(_ *yaml.Node, text string) (wrong, hint string) {
+	host, port, err := net.SplitHostPort(text)
+	if err != nil {
+		host, port = text, "0"
+	}
+	if n, err := strconv.Atoi(port); err == nil && n >= 0 && n <= math.MaxUint16 && host != "" && !strings.ContainsAny(host, ":[]/ ") {
+		return "", ""
+	}
+	return fmt.Sprintf("%q is not HOST or HOST:PORT", text), "give the address that the computes reach this host at, such as 192.0.2.10:8440"
 }
 
 // oneOf accepts the given words.

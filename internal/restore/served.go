@@ -97,13 +97,13 @@ func listenAddress(given string) string {
 func checkAddress(address string) error {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
-		return problem.New(problem.Usage, "give HOST or HOST:PORT", "--listen: %w", err)
+		return problem.New(problem.Usage, "give HOST or HOST:PORT", "cannot serve an image there: %w", err)
 	}
 	switch ip := net.ParseIP(host); {
 	case host == "" || ip != nil && ip.IsUnspecified():
-		return problem.New(problem.Usage, "give the one that the computes reach this host at", "--listen %q is no address to connect to", host)
+		return problem.New(problem.Usage, "give the address that the computes reach this host at with --listen, or with listen of the cluster in holdfast.yml", "cannot serve an image at %q, which is no address to connect to", host)
 	case ip != nil && ip.To4() == nil:
-		return problem.New(problem.Usage, "give a name of this host that the computes know, with --listen", "rbd takes no IPv6 address in a URL: %s", host)
+		return problem.New(problem.Usage, "give a name of this host that the computes know, with --listen or with listen of the cluster in holdfast.yml", "rbd takes no IPv6 address in a URL: %s", host)
 	}
 	return nil
 }

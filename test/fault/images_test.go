@@ -32,10 +32,12 @@ type pool struct {
 	lab *lab.Lab
 }
 
-func newPool(t *testing.T) *pool {
+// newPool makes one, with more lines of rbd in its configuration.
+func newPool(t *testing.T, lines ...string) *pool {
 	t.Helper()
 	l := labtest.Shared(t, labtest.Hosts, labtest.EmptyCeph)
-	p := &pool{journey.At(t, journey.NewSite(t, l, nil)), t, l}
+	edit := func(config string) string { return config + strings.Join(lines, "") }
+	p := &pool{journey.At(t, journey.NewSite(t, l, edit)), t, l}
 	p.Init()
 	t.Cleanup(p.empty)
 	return p
@@ -346,10 +348,7 @@ func TestEmptyPools(t *testing.T) {
 // TestObjectMapThatLies writes behind the back of an image's object map. Increments cannot know; the comparison finds it,
 // takes what is there, and says so.
 func TestObjectMapThatLies(t *testing.T) {
-	l := labtest.Shared(t, labtest.Hosts, labtest.EmptyCeph)
-	p := &pool{journey.At(t, journey.NewSite(t, l, func(config string) string { return config + "  distrust: 1\n" })), t, l}
-	p.Init()
-	t.Cleanup(p.empty)
+	p := newPool(t, "  distrust: 1\n")
 	p.image("volume-a", 32)
 	p.Backup("rbd")
 	p.change("volume-a", 1)
@@ -366,7 +365,7 @@ func TestObjectMapThatLies(t *testing.T) {
 	if err := os.WriteFile(secretly, bytes.Repeat([]byte("behind its back "), 4<<20/16), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := l.Run(t.Context(), "sto1", "rados", "-c", l.Ceph.Conf, "-p", "volumes", "put", info.Prefix+".0000000000000005", secretly); err != nil {
+	if _, err := p.lab.Run(t.Context(), "sto1", "rados", "-c", p.lab.Ceph.Conf, "-p", "volumes", "put", info.Prefix+".0000000000000005", secretly); err != nil {
 		t.Fatal(err)
 	}
 	p.change("volume-a", 2)

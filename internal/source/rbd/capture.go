@@ -42,7 +42,7 @@ func (i *image) again(err error) string {
 		i.compare = true
 		return "in full, since " + found.Error()
 	case errors.Is(err, stream.ErrBase):
-		why := fmt.Sprintf("in full, since the copy in point %s cannot be built on: %v", i.copy.Point, err)
+		why := fmt.Sprintf("in full, since the copy in %s cannot be built on: %v", i.copy.From(), err)
 		i.from, i.compare = "", false
 		return why
 	}

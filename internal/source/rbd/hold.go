@@ -67,7 +67,7 @@ func (s *Source) unchanged(ctx context.Context, t source.Task) source.Task {
 	if base, _ := i.Image.Snapshot(i.from); i.changed > 0 || base.Size != i.Size {
 		return t
 	}
-	t.Mode, t.At, t.Reason = point.Unchanged, at, "nothing changed since point "+t.Parent
+	t.Mode, t.At, t.Reason = point.Unchanged, at, "nothing changed since "+i.copy.From()
 	if id, err := IdentityOf(i.copy.Component); err == nil {
 		t.Identity = map[string]any{"increments": id.Increments + 1}
 	}

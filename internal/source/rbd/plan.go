@@ -190,5 +190,5 @@ func (s *Source) base(i *image) (from, why string) {
 	case i.glances():
 		return id.Snapshot, "unchanged since Glance made it"
 	}
-	return id.Snapshot, "changes since point " + i.copy.Point
+	return id.Snapshot, "changes since " + i.copy.From()
 }

@@ -57,8 +57,17 @@ type Pool struct {
 type Copy struct {
 	Point     string
 	Component point.Component
+	Killed    bool // Point is a run that made none, but had kept the copy
 	// Doubt says why the copy must not be built on; "" when nothing speaks against it.
 	Doubt string
+}
+
+// From names where the copy is.
+func (c Copy) From() string {
+	if c.Killed {
+		return "run " + c.Point + ", which was cut off"
+	}
+	return "point " + c.Point
 }
 
 // Source captures block images. It implements source.Barrier.

@@ -42,7 +42,7 @@ func (s *Source) Snapshots(ctx context.Context, orphans bool) ([]Snapshot, error
 			out.Image += m.imageID
 		}
 		if i := s.held[out.Image]; i != nil && needed[held{m.imageID, m.snapshot}] {
-			out.Needed = "the next difference to point " + i.copy.Point
+			out.Needed = "the next difference to " + i.copy.From()
 			out.Orphan = orphan(i, facts)
 		}
 		list = append(list, out)
