@@ -65,6 +65,7 @@ func (d *decoder) rbd(n *yaml.Node, at string) *RBD {
 		optional("distrust", d.count(&r.Distrust, mostDistrust)),
 		optional("checkpoint", d.count(&r.Checkpoint, mostCheckpoint)),
 		optional("sample", d.number(&r.Sample, mostSample, "")),
+		optional("freeze", func(n *yaml.Node, at string) { r.Freeze = d.freeze(n, at) }),
 	)
 	return r
 }

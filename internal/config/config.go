@@ -104,6 +104,18 @@ type RBD struct {
 	Checkpoint int
 	// Sample is how many pieces beside what has changed are read and compared after each increment; 0 is none.
 	Sample int
+	Freeze *Freeze // nil: no server is frozen
+}
+
+// Freeze says which servers' file systems stand still while the snapshots of their images are taken.
+type Freeze struct {
+	// Those with an image that one of Include fits, if there are any, and none that one of Exclude does.
+	Include, Exclude []Selector
+	Timeout          time.Duration // after which a server goes on, whatever happens; default 10 seconds
+	Run              string        // where libvirt is on a compute: "container" (Kolla's way, the default) or "host"
+	Container        string        // default nova_libvirt
+	Engine           string        // docker or podman; default Kolla's kolla_container_engine, else docker
+	Virsh            string        // the program that freezes; default virsh
 }
 
 // Pool is a pool whose images are captured.

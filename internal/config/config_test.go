@@ -97,6 +97,14 @@ rbd:
   distrust: 7
   checkpoint: 9
   sample: 5
+  freeze:
+    include: [{project: shop}]
+    exclude: [{metadata: {freeze: never}}]
+    timeout: 20s
+    run: host
+    container: libvirt
+    engine: podman
+    virsh: /opt/virsh
 `
 
 func wholeConfig(file string) Config {
@@ -132,6 +140,10 @@ func wholeConfig(file string) Config {
 			Pools: []Pool{{Name: "volumes"}, {Name: "images", Cluster: "far", Piece: 1 << 20, Ops: 4, Limit: 200 << 20}}, Distrust: 7, Checkpoint: 9, Sample: 5,
 			Include: []Selector{{VolumeType: "gold", Larger: 1 << 30, Smaller: 2 << 40}, {Pool: "images", Usage: Used}},
 			Exclude: []Selector{{Name: "volume-[0-9]*", Project: "scratch pad", Metadata: map[string]string{"backup": "none", "a: b": "true"}}},
+			Freeze: &Freeze{
+				Include: []Selector{{Project: "shop"}}, Exclude: []Selector{{Metadata: map[string]string{"freeze": "never"}}},
+				Timeout: 20 * time.Second, Run: "host", Container: "libvirt", Engine: "podman", Virsh: "/opt/virsh",
+			},
 		},
 	}
 }

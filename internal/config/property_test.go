@@ -72,6 +72,15 @@ func aConfig(t *rapid.T) Config {
 		some := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) Selector { return aSelector(t, c.MariaDB != nil) }), 1, 3)
 		c.RBD.Include = rapid.OneOf(rapid.Just[[]Selector](nil), some).Draw(t, "include")
 		c.RBD.Exclude = rapid.OneOf(rapid.Just[[]Selector](nil), some).Draw(t, "exclude")
+		if c.MariaDB != nil && rapid.Bool().Draw(t, "freeze") {
+			c.RBD.Freeze = &Freeze{
+				Include: c.RBD.Exclude, Exclude: c.RBD.Include,
+				Timeout:   time.Duration(rapid.IntRange(1, 120).Draw(t, "timeout")) * time.Second,
+				Run:       rapid.SampledFrom([]string{"container", "host"}).Draw(t, "freeze run"),
+				Container: names.Draw(t, "libvirt"), Engine: rapid.SampledFrom([]string{"", "docker", "podman"}).Draw(t, "freeze engine"),
+				Virsh: texts.Draw(t, "virsh"),
+			}
+		}
 	}
 	return c
 }

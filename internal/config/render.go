@@ -181,6 +181,25 @@ func (w *writer) rbd(r RBD) {
 		w.key("checkpoint", fmt.Sprint(r.Checkpoint), r.Checkpoint == DefaultCheckpoint)
 		w.comment("How many pieces beside what has changed are read and compared after each increment.")
 		w.key("sample", fmt.Sprint(r.Sample), r.Sample == DefaultSample)
+		if r.Freeze == nil {
+			w.key("freeze", "{timeout: "+FormatDuration(DefaultFreezeTimeout)+"}", true)
+			return
+		}
+		w.freeze(*r.Freeze)
+	})
+}
+
+func (w *writer) freeze(f Freeze) {
+	w.comment("Servers whose file systems stand still while their images' snapshots are taken, for at most timeout.")
+	w.key("freeze", "", false)
+	w.nest("  ", func() {
+		w.selectors("include", f.Include, "[{project: shop}]")
+		w.selectors("exclude", f.Exclude, "[{metadata: {freeze: never}}]")
+		w.key("timeout", FormatDuration(f.Timeout), false)
+		w.or("run", f.Run, "container")
+		w.or("container", f.Container, DefaultFreezeContainer)
+		w.or("engine", f.Engine, "docker")
+		w.or("virsh", f.Virsh, DefaultVirsh)
 	})
 }
 
