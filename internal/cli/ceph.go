@@ -67,7 +67,11 @@ func (a *app) rbd(from setup) (*rbd.Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := rbd.Options{Distrust: from.cfg.RBD.Distrust, Sample: from.cfg.RBD.Sample, Limit: from.limit, Now: a.env.Now, Copies: copies{from.v, findings}.all, Choose: a.policy(from)}
+	o := rbd.Options{
+		Distrust: from.cfg.RBD.Distrust, Sample: from.cfg.RBD.Sample, Limit: from.limit, Now: a.env.Now,
+		Copies: copies{from.v, findings}.all, Choose: a.policy(from), Freeze: freeze(from),
+	}
+	o.Servers = from.chosen != nil && from.cfg.MariaDB != nil // only a backup asks for more than the rules need
 	if from.v != nil {
 		o.Vault = from.v.ID()
 	}

@@ -115,6 +115,7 @@ func describePoint(p point.Point) string {
 			report.Span(time.Duration(c.Seconds*float64(time.Second))))
 	}
 	b.WriteString(t.String())
+	b.WriteString(describeServers(p.Servers()))
 	for _, tier := range p.Tiers {
 		fmt.Fprintf(&b, "\ntier %s holds it, %s\n", tier.Tier, since(tier.Verified))
 	}
@@ -125,6 +126,18 @@ func describePoint(p point.Point) string {
 		fmt.Fprintf(&b, "\nnote: %s", n)
 	}
 	return strings.TrimRight(b.String(), "\n") + "\n"
+}
+
+// describeServers tells how the images of one server stand to each other.
+func describeServers(all []point.Server) string {
+	if len(all) == 0 {
+		return ""
+	}
+	t := report.NewTable("SERVER", "NAME", "IMAGES", "CONSISTENCY", "SKEW").AlignRight("IMAGES", "SKEW")
+	for _, s := range all {
+		t.Row(s.ID, s.Name, strconv.Itoa(s.Images), s.Consistency, report.Span(time.Duration(s.SkewSeconds*float64(time.Second))))
+	}
+	return "\n" + t.String()
 }
 
 func since(verified *time.Time) string {

@@ -11,7 +11,7 @@ import (
 
 var _ source.Checker = (*Source)(nil)
 
-// Check implements source.Checker: whether samples of what did not change can be read.
+// Check implements source.Checker: whether samples of what did not change can be read, and servers be frozen.
 func (s *Source) Check(ctx context.Context) []source.Check {
 	checks := make([]source.Check, len(s.Clusters))
 	var wg sync.WaitGroup
@@ -19,7 +19,7 @@ func (s *Source) Check(ctx context.Context) []source.Check {
 		wg.Go(func() { checks[n] = s.checkSamples(ctx, &s.Clusters[n]) })
 	}
 	wg.Wait()
-	return checks
+	return append(checks, s.checkFreeze(ctx)...)
 }
 
 func (s *Source) checkSamples(ctx context.Context, c *Cluster) source.Check {

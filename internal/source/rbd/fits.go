@@ -56,11 +56,11 @@ func (j *judge) fitsRows(s config.Selector, i *image) answer {
 	}
 	if s.Project != "" {
 		owner, known := j.owner(kind, id)
-		fits = min(fits, j.known(known, owner.Is(s.Project)))
+		fits = min(fits, j.sure(known, owner.Is(s.Project)))
 	}
 	if ofVolumes {
 		v, known := j.volume(id)
-		fits = min(fits, j.known(known, likes(s, v)))
+		fits = min(fits, j.sure(known, likes(s, v)))
 	}
 	return fits
 }
@@ -74,12 +74,12 @@ func (j *judge) fitsUsage(wanted bool, i *image, id string) answer {
 	}
 	used := j.facts.Used[id]
 	_, known := j.facts.Images[id]
-	return j.known(known || used || j.facts.Live, used == wanted)
+	return j.sure(known || used || j.facts.Live, used == wanted)
 }
 
-// known is what the databases answer. What they do not know is not there if they are as young as the listing, and may
+// sure is what the databases answer. What they do not know is not there if they are as young as the listing, and may
 // have been made since if they are not.
-func (j *judge) known(known, fits bool) answer {
+func (j *judge) sure(known, fits bool) answer {
 	if !known && (j.facts == nil || !j.facts.Live) {
 		return maybe
 	}
@@ -121,6 +121,49 @@ func likes(s config.Selector, v rows.Volume) bool {
 		}
 	}
 	return true
+}
+
+// wish is whether an image wants its server to stand still. That it must not counts more.
+type wish int
+
+const (
+	noWish wish = iota
+	toFreeze
+	notToFreeze
+)
+
+func (j *judge) wish(i *image) wish {
+	if j.freeze == nil {
+		return noWish
+	}
+	for _, s := range j.freeze.Exclude {
+		if j.fits(s, i) != no {
+			return notToFreeze
+		}
+	}
+	for _, s := range j.freeze.Include {
+		if j.fits(s, i) == yes {
+			return toFreeze
+		}
+	}
+	if len(j.freeze.Include) > 0 {
+		return noWish
+	}
+	return toFreeze
+}
+
+// known is what the databases tell of servers and their images; nil when that was not asked.
+func (j *judge) known() *rows.Facts {
+	if !j.servers {
+		return nil
+	}
+	return j.facts
+}
+
+// left reports whether an image is the disk of a server that was deleted.
+func (j *judge) left(i *image) bool {
+	k, id := i.kind()
+	return j.servers && k == aDisk && j.facts.Servers[id].Deleted
 }
 
 // kind is which service an image belongs to, by its name.

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"sync"
 
-	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
 
 	"holdfast/internal/cephcmd"
 	"holdfast/internal/point"
@@ -16,15 +16,25 @@ import (
 // atOnce is how many images are looked at or snapshotted at the same time.
 const atOnce = 8
 
-// Hold finds the images that did not change, and takes the snapshots of the others.
+// Hold finds the images that did not change, and takes the snapshots of the others: those of one server side by side, and
+// while it stands still if that is wanted.
 func (s *Source) Hold(ctx context.Context, run string, tasks []source.Task) []source.Held {
 	held := make([]source.Held, len(tasks))
 	each(len(tasks), func(n int) { held[n].Task = s.unchanged(ctx, tasks[n]) })
-	each(len(tasks), func(n int) {
-		if held[n].Task.Mode != point.Unchanged {
-			held[n].Err = s.snap(ctx, run, s.image(tasks[n].Name))
+	slots := semaphore.NewWeighted(atOnce)
+	var wg sync.WaitGroup
+	for _, set := range s.sets(tasks, held) {
+		weight := int64(min(len(set.members), atOnce))
+		if err := slots.Acquire(ctx, weight); err != nil {
+			set.fail(err)
+			continue
 		}
-	})
+		wg.Go(func() {
+			defer slots.Release(weight)
+			set.hold(ctx, run)
+		})
+	}
+	wg.Wait()
 	return held
 }
 
@@ -81,25 +91,25 @@ func bytesOf(extents []rbddiff.Extent) (n int64) {
 	return n
 }
 
-// snap fixes the image, with a snapshot of ours or by the one that Glance made, and reads what it says of itself.
-func (s *Source) snap(ctx context.Context, run string, i *image) error {
-	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() (err error) {
-		i.info, err = i.pool.cluster.Info(ctx, i.spec())
-		if err == nil && i.info.ID != i.ID {
-			err = fmt.Errorf("image %s is not the one that was planned: its id is %s and was %s", i.spec(), i.info.ID, i.ID)
-		}
-		return err
-	})
+// snap fixes the image, with a snapshot of ours or by the one that Glance made.
+func (i *image) snap(ctx context.Context, run string) error {
 	if i.glances() {
 		i.snapshot, _ = i.Image.Snapshot(GlanceSnapshot)
-		return g.Wait()
+		return nil
 	}
-	i.at = s.Now()
-	i.snapshot = cephcmd.Snapshot{Name: s.marker.name(run, i.at)}
-	g.Go(func() error {
-		i.ours = true // also one that is cut off may have been made
-		return i.pool.cluster.Snap(ctx, i.spec().At(i.snapshot.Name))
-	})
-	return g.Wait()
+	i.at = i.pool.source.Now()
+	i.snapshot = cephcmd.Snapshot{Name: i.pool.source.marker.name(run, i.at)}
+	i.ours = true // also one that is cut off may have been made
+	err := i.pool.cluster.Snap(ctx, i.spec().At(i.snapshot.Name))
+	i.until = i.pool.source.Now()
+	return err
+}
+
+// look reads what the image says of itself.
+func (i *image) look(ctx context.Context) (err error) {
+	i.info, err = i.pool.cluster.Info(ctx, i.spec())
+	if err == nil && i.info.ID != i.ID {
+		err = fmt.Errorf("image %s is not the one that was planned: its id is %s and was %s", i.spec(), i.info.ID, i.ID)
+	}
+	return err
 }

@@ -31,7 +31,7 @@ func (s *Source) Plan(ctx context.Context) (source.Plan, error) {
 	choose := s.judge(ctx, pools)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.planned, s.held, s.blind = pools, map[string]*image{}, blind()
+	s.planned, s.held, s.facts, s.blind = pools, map[string]*image{}, choose.known(), blind()
 	for n := range pools {
 		s.planPool(&pools[n], copies, choose, &plan)
 	}
@@ -95,6 +95,9 @@ func (s *Source) planPool(p *pool, copies map[string]Copy, choose *judge, plan *
 		if rule := choose.skip(i); rule != "" {
 			skip, task.Required = rule, false
 		}
+		if skip == "" && choose.left(i) {
+			skip, task.Required = "its server was deleted, and Nova left it behind: rbd rm "+i.spec().String(), false
+		}
 		if skip != "" {
 			task.Reason = skip
 			plan.Skipped = append(plan.Skipped, task)
@@ -103,6 +106,7 @@ func (s *Source) planPool(p *pool, copies map[string]Copy, choose *judge, plan *
 		if c, ok := copies[i.component]; ok {
 			i.copy = &c
 		}
+		i.freeze = choose.wish(i)
 		s.held[i.component] = i
 		plan.Tasks = append(plan.Tasks, s.decided(i, task))
 	}

@@ -28,11 +28,14 @@ type judge struct {
 	open   []string        // components that were left in since nothing decided
 	fitted []bool          // which of Include fit an image, as far as that is known
 	notes  []string
+
+	servers bool // the databases tell of servers, too
+	freeze  *Freeze
 }
 
 // judge asks the databases, if they matter to the images that there are.
 func (s *Source) judge(ctx context.Context, pools []pool) *judge {
-	j := &judge{Policy: s.Choose, cloned: map[string]bool{}, fitted: make([]bool, len(s.Choose.Include))}
+	j := &judge{Policy: s.Choose, cloned: map[string]bool{}, fitted: make([]bool, len(s.Choose.Include)), freeze: s.Freeze}
 	var all []*image
 	for n := range pools {
 		p := &pools[n]
@@ -44,18 +47,39 @@ func (s *Source) judge(ctx context.Context, pools []pool) *judge {
 		}
 	}
 	need := j.need(all)
+	rules := need.Any()
+	need.Attached = s.together(all)
 	if !need.Any() || j.Rows == nil {
 		return j
 	}
 	facts, err := j.Rows(ctx, need)
-	if err != nil {
-		j.failed = true
+	j.facts, j.failed, j.servers = facts, rules && err != nil, need.Attached && err == nil
+	switch {
+	case j.failed:
 		j.note("the services' databases cannot be read, so that every image is captured which the rules may want: %v", err)
-		return j
+	case err != nil:
+		j.note("which images belong to a server is not known, and none is frozen: %v", err)
+	case rules:
+		j.note("which images are captured was decided by %s, as of %s UTC", facts.From, facts.At.UTC().Format(time.DateTime))
+	case !facts.Live:
+		j.note("which images belong to a server was told by %s, as of %s UTC", facts.From, facts.At.UTC().Format(time.DateTime))
 	}
-	j.facts = facts
-	j.note("which images are captured was decided by %s, as of %s UTC", facts.From, facts.At.UTC().Format(time.DateTime))
 	return j
+}
+
+// together reports whether it matters which images belong to a server: to take several side by side, and not to take what
+// a deleted server left behind.
+func (s *Source) together(all []*image) bool {
+	several := 0
+	for _, i := range all {
+		switch k, _ := i.kind(); k {
+		case aVolume:
+			several++
+		case aDisk:
+			several += 2
+		}
+	}
+	return s.Servers && (several > 1 || several > 0 && s.Freeze != nil)
 }
 
 func (j *judge) note(format string, args ...any) {

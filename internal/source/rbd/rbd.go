@@ -9,6 +9,7 @@ import (
 
 	"holdfast/internal/cephcmd"
 	"holdfast/internal/point"
+	"holdfast/internal/rows"
 )
 
 // SourceName is the source's word on the command line and in points.
@@ -24,6 +25,9 @@ type Options struct {
 	Copies func(ctx context.Context) (map[string]Copy, error)
 	// Choose decides which images of the pools are captured.
 	Choose Policy
+	// Servers says that the databases which Choose reads tell which images belong to a server, and which were deleted.
+	Servers bool
+	Freeze  *Freeze // nil: no server is made to stand still
 	// Distrust is after how many runs an image is read in full and compared; 0 is DefaultDistrust.
 	Distrust int
 	// Sample is how many pieces that did not change are read and compared after each increment; 0 is none.
@@ -80,6 +84,7 @@ type Source struct {
 	planned []pool // as the plan saw them
 	held    map[string]*image
 	blind   map[*Cluster]error // of which no samples can be read
+	facts   *rows.Facts        // as the plan knew them; nil when nothing was asked or nothing answered
 }
 
 // New returns the source.
@@ -116,7 +121,8 @@ type image struct {
 	info      cephcmd.Info
 	snapshot  cephcmd.Snapshot // what is read; of ours, only the name is known until it was read
 	ours      bool             // this run made it
-	at        time.Time
+	at, until time.Time        // between which it was made
+	freeze    wish
 }
 
 func (i *image) spec() cephcmd.Spec { return cephcmd.Spec{Pool: i.pool.Name, Image: i.Name} }

@@ -12,9 +12,11 @@ import (
 )
 
 // Release removes every snapshot of ours that no later run builds on: those that the sealed point has superseded, those of
-// failed captures and of killed runs. The snapshot of the newest good copy of each chosen image stays.
+// failed captures and of killed runs. The snapshot of the newest good copy of each chosen image stays, but not on the disk of
+// a server that was deleted.
 func (s *Source) Release(ctx context.Context, sealed *point.Point, note func(string)) error {
 	needed := s.needed(sealed)
+	s.letGo(ctx, needed, note)
 	all, errs := s.made(ctx)
 	for _, err := range errs {
 		note(err.Error())
