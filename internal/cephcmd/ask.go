@@ -20,7 +20,8 @@ import (
 type Question struct {
 	Target  string         `json:"target,omitempty"` // who answers a command: mon or mgr
 	Command map[string]any `json:"command,omitempty"`
-	Pool    string         `json:"pool,omitempty"` // all that is known of the block images in a pool
+	Pool    string         `json:"pool,omitempty"`  // all that is known of the block images in a pool
+	Write   string         `json:"write,omitempty"` // whether the client may write in a pool, where nothing is changed
 }
 
 // Mon is a command that the monitors answer, with its arguments in pairs of name and value.

@@ -2,8 +2,8 @@
 
     {"conf": PATH or "", "id": CLIENT, "timeout": SECONDS, "questions": [...]}
 
-whose questions are {"target": "mon" or "mgr", "command": {...}} or {"pool": NAME} for all that is known of the block
-images in a pool, and writes to each, in order, a line of JSON {"code": ERRNO or 0, "size": N, "said": TEXT}, N bytes and a newline. A last line {"end": COUNT} says that
+whose questions are {"target": "mon" or "mgr", "command": {...}} {"pool": NAME} for all that is known of the block
+images in a pool, or {"write": POOL} for whether the client may write in a pool, and writes to each, in order, a line of JSON {"code": ERRNO or 0, "size": N, "said": TEXT}, N bytes and a newline. A last line {"end": COUNT} says that
 nothing is missing.
 """
 import concurrent.futures
@@ -137,7 +137,19 @@ def pool_facts(cluster, pool):
     return facts
 
 
+def try_write(cluster, pool):
+    """Removes what is not there."""
+    with cluster.open_ioctx(pool) as io:
+        try:
+            io.remove_object("holdfast.doctor.asks")
+        except rados.ObjectNotFound:
+            pass
+
+
 def ask(cluster, question):
+    if "write" in question:
+        try_write(cluster, question["write"])
+        return 0, b"", ""
     if "pool" in question:
         return 0, json.dumps(pool_facts(cluster, question["pool"]), sort_keys=True).encode(), ""
     command = cluster.mgr_command if question["target"] == "mgr" else cluster.mon_command

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -120,15 +122,21 @@ func (a *app) checkVault(ctx context.Context, cfg *config.Config) (*vault.Vault,
 
 // checkCloud looks at this host's place and at what each source needs. V may be nil.
 func (a *app) checkCloud(ctx context.Context, cfg *config.Config, v *vault.Vault) []area {
-	c, err := a.loadCloud(ctx, cfg)
-	if err != nil {
-		return []area{{"cloud", []source.Check{failed("inventory", err)}}}
-	}
-	from := setup{cfg: cfg, v: v, described: func() (*cloud, error) { return c, nil }}
+	from := setup{cfg: cfg, v: v, described: sync.OnceValues(func() (*cloud, error) { return a.loadCloud(ctx, cfg) })}
 	from.maps = clusterMaps(ctx, cfg, from.described)
-	visits := visitAll(ctx, c.inv)
-	areas := []area{{"host", []source.Check{checkPlace(visits), checkClocks(visits)}}}
-	for _, name := range configured(cfg) {
+	names := configured(cfg)
+	var areas []area
+	if len(cfg.Kolla.Inventory) > 0 {
+		c, err := from.described()
+		if err == nil {
+			visits := visitAll(ctx, c.inv)
+			areas = append(areas, area{"host", []source.Check{checkPlace(visits), checkClocks(visits)}})
+		} else {
+			areas = append(areas, area{"cloud", []source.Check{failed("inventory", err)}})
+			names = slices.DeleteFunc(names, func(name string) bool { return !withoutInventory(name) })
+		}
+	}
+	for _, name := range names {
 		areas = append(areas, area{name, inArea(name, a.checkSource(ctx, from, name))})
 	}
 	return areas

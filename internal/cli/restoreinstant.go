@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -136,6 +137,20 @@ func (a *app) warnUnserved(cfg *config.Config) {
 		a.warn(err.Error())
 	}
 	a.warnDependents(slices.DeleteFunc(all, func(d depending) bool { return d.Served }))
+}
+
+// unserved is the error of images that nobody can read until their restores go on.
+func unserved(all []depending) error {
+	var names, resume []string
+	for _, d := range all {
+		if !d.Served {
+			names, resume = append(names, d.Target), append(resume, d.ToResume)
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	return problem.New(problem.Failed, "run: "+strings.Join(resume, "; "), "nothing serves %s, which cannot be read", strings.Join(names, ", "))
 }
 
 // describe says what an operator must know of an image that needs Holdfast.

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -20,9 +21,10 @@ import (
 
 func newStatusCommand(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use:         "status",
-		Short:       "tell how well the cloud is protected",
-		Long:        "Tells for every component how old its newest good copy is, what the last run said of it, and what was verified when.",
+		Use:   "status",
+		Short: "tell how well the cloud is protected",
+		Long: "Tells for every component how old its newest good copy is, what the last run said of it, and what was verified when.\n" +
+			"It ends with 1 when an image of an instant restore depends on Holdfast and nothing serves it.",
 		Args:        cobra.NoArgs,
 		Annotations: ends(problem.Unreachable),
 		RunE:        func(c *cobra.Command, _ []string) error { return a.status(c.Context()) },
@@ -83,7 +85,7 @@ func (a *app) status(ctx context.Context) error {
 			o.Kit = err.Error()
 		}
 		o.Components = append(protections(points, a.findings(cfg), a.env.Now()), unprotected(points, configured(cfg))...)
-		return a.tellStatus(o)
+		return errors.Join(a.tellStatus(o), unserved(instant))
 	})
 }
 

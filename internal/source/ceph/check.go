@@ -52,7 +52,13 @@ func check(ctx context.Context, c Cluster) []source.Check {
 	for _, t := range trials {
 		questions = append(questions, t.question)
 	}
+	for _, pool := range c.Pools {
+		questions = append(questions, cephcmd.Question{Write: pool})
+	}
 	answers, err := c.Ask(ctx, questions...)
+	if cephcmd.IsDenied(err) {
+		return []source.Check{capabilities(c, name, []string{"connect: " + err.Error()}, neededAnyway(c))}
+	}
 	if err != nil {
 		return []source.Check{{Name: name, Status: source.Fail, Detail: err.Error(), Mend: problem.HintOf(err)}}
 	}
@@ -60,7 +66,12 @@ func check(ctx context.Context, c Cluster) []source.Check {
 	var lacking []string
 	for n, t := range trials {
 		if answers[n].Denied() {
-			lacking = append(lacking, t.what)
+			lacking = append(lacking, "see "+t.what)
+		}
+	}
+	for n, pool := range c.Pools {
+		if answers[len(trials)+n].Denied() {
+			lacking = append(lacking, "snapshot and restore images of pool "+pool)
 		}
 	}
 	if err := json.Unmarshal(answers[0].Body, &k.osds); err != nil {
@@ -75,24 +86,30 @@ func check(ctx context.Context, c Cluster) []source.Check {
 	return append(checks, capabilities(c, name, lacking, needed), k.tools(ctx, name))
 }
 
-// capabilities tells what the client may not see, and how it is given all that it needs.
+// capabilities tells what the client may not do, and how it is given all that it needs.
 func capabilities(c Cluster, name string, lacking []string, needed []capability) source.Check {
 	client := "client." + c.ID
 	if len(lacking) == 0 {
-		return source.Check{Name: name + " capabilities", Status: source.OK, Detail: client + " may see all that is captured"}
+		return source.Check{Name: name + " capabilities", Status: source.OK, Detail: client + " may see all that is captured, and snapshot what is to be"}
 	}
 	return source.Check{
-		Name: name + " capabilities", Status: source.Fail, Detail: client + " may not see " + strings.Join(lacking, ", "),
+		Name: name + " capabilities", Status: source.Fail, Detail: client + " may not " + strings.Join(lacking, ", "),
 		Mend: "as the cluster's administrator, with what else " + client + " is to keep, for this replaces all: " + grant(c.ID, needed),
 	}
 }
 
-// tryPools finds the pools that the client may not see, and all capabilities that it needs.
-func (c *capture) tryPools(ctx context.Context) (lacking []string, needed []capability, err error) {
-	needed = slices.Clone(everyone)
-	for _, pool := range c.cluster.Pools {
+// neededAnyway are the capabilities that a client needs whatever else the cluster has.
+func neededAnyway(c Cluster) []capability {
+	needed := slices.Clone(everyone)
+	for _, pool := range c.Pools {
 		needed = append(needed, backsUp(pool))
 	}
+	return needed
+}
+
+// tryPools finds the pools that the client may not see, and all capabilities that it needs.
+func (c *capture) tryPools(ctx context.Context) (lacking []string, needed []capability, err error) {
+	needed = neededAnyway(c.cluster)
 	for _, p := range c.osds.of("rbd") {
 		if !slices.Contains(c.cluster.Pools, p.Name) {
 			needed = append(needed, looksAt(p.Name))
@@ -102,7 +119,7 @@ func (c *capture) tryPools(ctx context.Context) (lacking []string, needed []capa
 			return nil, nil, err
 		}
 		if a.Denied() {
-			lacking = append(lacking, "pool "+p.Name)
+			lacking = append(lacking, "see pool "+p.Name)
 		}
 	}
 	places := c.gatewayPlaces(ctx)
@@ -113,7 +130,7 @@ func (c *capture) tryPools(ctx context.Context) (lacking []string, needed []capa
 			return nil, nil, err
 		}
 		if a.Denied() {
-			lacking = append(lacking, "pool "+p.pool+" of the object gateway")
+			lacking = append(lacking, "see pool "+p.pool+" of the object gateway")
 		}
 	}
 	return lacking, needed, nil

@@ -63,32 +63,57 @@ func TestMissingCapabilities(t *testing.T) {
 	}
 	b.admin(mend)
 	b.capture(point.Good)
-	for _, check := range b.source().Check(t.Context()) {
+	b.content()
+
+	// One that may look at everything and not take a snapshot.
+	b.admin(strings.Replace(mend, "profile rbd pool=volumes", "profile rbd-read-only pool=volumes", 1))
+	if found := b.lacking(); !strings.Contains(found.Detail, "may not snapshot and restore images of pool volumes") || strings.Contains(found.Detail, "see") {
+		t.Errorf("with looking alone: %+v", found)
+	}
+	b.admin(b.mend())
+	b.content()
+
+	// One that may nothing is first told what it needs to be answered at all.
+	b.admin("ceph auth caps client.poor mgr 'allow r'")
+	if found := b.lacking(); !strings.Contains(found.Detail, "may not connect") {
+		t.Errorf("with nothing: %+v", found)
+	}
+	b.admin(b.mend())
+	b.admin(b.mend())
+	b.content()
+}
+
+// content wants the doctor to find nothing wrong.
+func (b *bench) content() {
+	b.t.Helper()
+	for _, check := range b.source().Check(b.t.Context()) {
 		if check.Status != source.OK {
-			t.Errorf("after the mend: %+v", check)
+			b.t.Errorf("%+v", check)
 		}
 	}
 }
 
-// mend is the command that the doctor gives for the capabilities.
-func (b *bench) mend() string {
+// lacking is what the doctor finds wrong with the client's capabilities.
+func (b *bench) lacking() source.Check {
+	b.t.Helper()
 	for _, check := range b.source().Check(b.t.Context()) {
 		if strings.HasSuffix(check.Name, " capabilities") && check.Status == source.Fail {
-			_, command, _ := strings.Cut(check.Mend, "this replaces all: ")
-			return command
+			return check
 		}
 	}
 	b.t.Fatal("the doctor finds nothing")
-	return ""
+	return source.Check{}
+}
+
+// mend is the command that it gives for them.
+func (b *bench) mend() string {
+	b.t.Helper()
+	_, command, _ := strings.Cut(b.lacking().Mend, "this replaces all: ")
+	return command
 }
 
 func TestDoctorIsContent(t *testing.T) {
-	b := newBench(t)
-	for _, check := range b.source().Check(t.Context()) {
-		if check.Status != source.OK {
-			t.Errorf("%+v", check)
-		}
-	}
+	newBench(t).content()
 }
 
 // TestMapMoves: what changes meanwhile is told, and the maps are those of the dump all the same.
