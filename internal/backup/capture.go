@@ -139,6 +139,9 @@ func (r *run) adoptFrom(ctx context.Context, t source.Task) (point.Component, er
 // image begins a component that is a block image.
 func (r *run) image(ctx context.Context, t source.Task, o source.ImageOptions) (stream.Image, error) {
 	options := vault.ImageOptions{Size: o.Size, Block: o.Block, Head: o.Head, HeadBlock: cmp.Or(o.HeadBlock, vault.BlockSize(o.HeadSize))}
+	if o.Base.Component != "" {
+		t.Parent, t.Name, o.Parent = o.Base.Point, o.Base.Component, true
+	}
 	if o.Parent {
 		_, entry, err := r.earlier.copy(ctx, t)
 		if err != nil {

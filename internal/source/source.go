@@ -93,7 +93,12 @@ type ImageOptions struct {
 	Head, HeadSize, HeadBlock int64
 	// Parent says that the image begins as the copy in the task's Parent.
 	Parent bool
+	// Base is the copy that it begins with if that is of another component.
+	Base Base
 }
+
+// Base is the copy of a component in an earlier point.
+type Base struct{ Point, Component string }
 
 // Outcome is what a capture proved.
 type Outcome struct {

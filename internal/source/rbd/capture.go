@@ -18,17 +18,18 @@ import (
 // read instead.
 func (s *Source) Capture(ctx context.Context, t source.Task, sink source.Sink) (source.Outcome, error) {
 	i := s.image(t.Name)
-	out, err := s.capture(ctx, i, sink)
-	why := i.again(err)
+	out, first := s.capture(ctx, i, sink)
+	why := i.again(first)
 	if why == "" || ctx.Err() != nil {
-		return out, err
+		return out, first
 	}
 	sink.Note(why)
-	if out, err = s.capture(ctx, i, sink); err != nil {
+	out, err := s.capture(ctx, i, sink)
+	if err != nil {
 		return source.Outcome{Identity: map[string]any{Doubt: why}}, err
 	}
 	out.Mode, out.Reason = point.Full, why
-	if i.compare {
+	if !errors.Is(first, stream.ErrBase) {
 		out.Notes = append([]string{why}, out.Notes...)
 	}
 	return out, nil
@@ -37,7 +38,12 @@ func (s *Source) Capture(ctx context.Context, t source.Task, sink source.Sink) (
 // again says why an image is to be read in full after a capture ended with err, or "" if that would not help.
 func (i *image) again(err error) string {
 	var found *lie
+	var base unshared
 	switch {
+	case errors.As(err, &base):
+		why := "in full with what it has of its parent, since the vault's copy of that could not be built on: " + err.Error()
+		i.above = nil
+		return why
 	case errors.As(err, &found):
 		i.compare = true
 		return "in full, since " + found.Error()
@@ -51,32 +57,54 @@ func (i *image) again(err error) string {
 
 func (s *Source) capture(ctx context.Context, i *image, sink source.Sink) (source.Outcome, error) {
 	c := capture{image: i, sink: sink}
-	precise, err := c.precision(ctx)
-	if err != nil {
-		return source.Outcome{}, err
-	}
-	export := cephcmd.Export{Spec: c.spec().At(c.snapshot.Name), From: c.streamFrom(), Precise: precise, Ops: c.pool.Ops}
+	c.base = c.shared()
 	beside := c.sampling(ctx)
 	defer beside.stop()
 	defer c.abort()
-	if err := c.pool.cluster.ExportDiff(ctx, export, func(r io.Reader) error { return c.read(ctx, r) }); err != nil {
+	if err := c.export(ctx); err != nil {
 		return source.Outcome{}, err
 	}
-	wrong := beside.compare(ctx, &c)
+	wrong := c.blame(beside.compare(ctx, &c))
 	if err := c.held(ctx); err != nil {
 		return source.Outcome{}, err
 	}
 	if wrong != nil {
 		return source.Outcome{}, wrong
 	}
-	if err := c.dst.Close(); err != nil {
+	err := c.dst.Close()
+	if err != nil {
 		return source.Outcome{}, err
 	}
 	out := source.Outcome{State: point.Good, Identity: s.identity(c.image).facts(), Proof: c.proof(), Notes: c.notes, At: c.at}
+	if c.base != nil {
+		out.Reason = c.base.why()
+	}
 	if c.compare {
 		out.Notes, err = c.distrust(ctx)
 	}
 	return out, err
+}
+
+// export reads the snapshot, or what of it the vault does not hold.
+func (c *capture) export(ctx context.Context) error {
+	e := cephcmd.Export{Spec: c.spec().At(c.snapshot.Name), From: c.streamFrom(), Ops: c.pool.Ops}
+	read := func(r io.Reader) error { return c.read(ctx, r) }
+	if c.base != nil {
+		return c.blame(c.pool.cluster.ExportOwn(ctx, e, c.base.parent, read))
+	}
+	var err error
+	if e.Precise, err = c.precision(ctx); err != nil {
+		return err
+	}
+	return c.pool.cluster.ExportDiff(ctx, e, read)
+}
+
+// blame tells an error that another way of reading the image may not meet.
+func (c *capture) blame(err error) error {
+	if err == nil || c.base == nil {
+		return err
+	}
+	return unshared{err}
 }
 
 // streamFrom is the snapshot that the stream begins with.
@@ -91,6 +119,7 @@ func (c *capture) streamFrom() string {
 type capture struct {
 	*image
 	sink source.Sink
+	base *above       // what is not read, since the vault holds it
 	dst  stream.Image // once the stream told the image's size
 
 	stream, data, zero, extents int64 // what the stream brought
@@ -122,8 +151,12 @@ func (c *capture) held(ctx context.Context) error {
 
 // options are how the vault is to hold the image. A clone is cut as its parent as far as the two may be alike, so that the
 // vault holds once what both hold.
-func (i *image) options() source.ImageOptions {
+func (c *capture) options() source.ImageOptions {
+	i := c.image
 	o := source.ImageOptions{Size: i.snapshot.Size, Block: i.pool.Piece, Parent: i.from != ""}
+	if c.base != nil {
+		o.Base = c.base.base()
+	}
 	if i.Parent == nil {
 		return o
 	}
@@ -170,10 +203,14 @@ func (i *image) consistency() string {
 }
 
 func (c *capture) proof() map[string]any {
+	shared := int64(0)
+	if c.base != nil {
+		shared = c.base.parent.Overlap
+	}
 	return map[string]any{
 		"consistency": c.consistency(),
 		"stream":      "ended", "stream_bytes": c.stream, "extents": c.extents, "data_bytes": c.data, "zero_bytes": c.zero,
-		"size": c.snapshot.Size, "snapshot": "there after the last byte", "sampled_bytes": c.sampled,
+		"size": c.snapshot.Size, "snapshot": "there after the last byte", "sampled_bytes": c.sampled, "shared_bytes": shared,
 	}
 }
 

@@ -107,6 +107,7 @@ func (s *Source) planPool(p *pool, copies map[string]Copy, choose *judge, plan *
 			i.copy = &c
 		}
 		i.freeze = choose.wish(i)
+		i.above = s.above(i, copies)
 		s.held[i.component] = i
 		plan.Tasks = append(plan.Tasks, s.decided(i, task))
 	}

@@ -115,6 +115,7 @@ type image struct {
 	cephcmd.Image
 	component string
 	copy      *Copy
+	above     *above // of the image that it is a clone of
 	from      string // the snapshot the difference begins with, "" for a full
 	compare   bool   // all of it is read, and compared with what Ceph says has changed since the copy
 	changed   int64  // bytes of the objects that changed since, as the object map has it

@@ -70,16 +70,16 @@ func (s *Source) patience(c *Cluster) int {
 	return s.Distrust
 }
 
-// lie is a place that differs from the earlier copy and of which Ceph said that it did not change.
+// lie is a place that differs from an earlier copy and of which Ceph said that nothing was written there since.
 type lie struct {
-	at    int64
-	point string
-	spec  cephcmd.Spec
+	at   int64
+	copy string // which
+	spec cephcmd.Spec
 }
 
 func (l *lie) Error() string {
-	return fmt.Sprintf("a random sample differs from the copy in point %s at byte %d, where Ceph says that nothing changed since: copies of this image since it "+
-		"was last read in full may not be right; have its object map rebuilt (rbd object-map rebuild %s) and look for what went wrong", l.point, l.at, l.spec)
+	return fmt.Sprintf("a random sample differs from %s at byte %d, where Ceph says that nothing was written since: that copy, and others of this image since it "+
+		"was last read in full, may not be right; have its object map rebuilt (rbd object-map rebuild %s) and look for what went wrong", l.copy, l.at, l.spec)
 }
 
 // sampling reads single ranges of the snapshot. It is made ready while the difference is streamed, since that takes as long.
@@ -92,7 +92,7 @@ type sampling struct {
 // sampling begins, if this capture is to take a sample, and is nil if not.
 func (c *capture) sampling(ctx context.Context) *sampling {
 	s := c.pool.source
-	if c.streamFrom() == "" || s.Sample <= 0 || s.blind[c.pool.cluster] != nil {
+	if c.streamFrom() == "" && c.base == nil || s.Sample <= 0 || s.blind[c.pool.cluster] != nil {
 		return nil
 	}
 	ctx, cancel := context.WithCancel(ctx)
@@ -167,7 +167,7 @@ func (c *capture) compareWith(ctx context.Context, client *nbd.Client, pieces []
 		}
 		held = held[ranges[n].Offset-pieces[n].Offset:][:len(data)]
 		if !bytes.Equal(held, data) {
-			return &lie{ranges[n].Offset + int64(firstDifference(held, data)), c.copy.Point, c.spec()}
+			return &lie{ranges[n].Offset + int64(firstDifference(held, data)), c.beneath(), c.spec()}
 		}
 		c.sampled += int64(len(data))
 		return nil
@@ -179,6 +179,14 @@ func window(p stream.Extent, size int64, dice *rand.Rand) stream.Extent {
 	length := min(p.Length, mostOfPiece)
 	at := p.Offset + dice.Int64N((p.Length-length)/page+1)*page
 	return stream.Extent{Offset: at, Length: min(length, size-at)}
+}
+
+// beneath names the copy that the image is laid over.
+func (c *capture) beneath() string {
+	if c.base != nil {
+		return "the copy of " + c.base.component + " in " + c.base.copy.From()
+	}
+	return "the copy in " + c.copy.From()
 }
 
 func firstDifference(a, b []byte) int {
