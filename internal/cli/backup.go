@@ -71,7 +71,7 @@ func (a *app) backup(ctx context.Context, names []string, o backupOptions) error
 	defer cancel()
 	// The inventory is read while the vault is opened: both take their time, and neither needs the other.
 	described := sync.OnceValues(func() (*cloud, error) { return a.loadCloud(ctx, cfg) })
-	if slices.ContainsFunc(chosen, func(name string) bool { return !withoutInventory(name) }) {
+	if slices.ContainsFunc(chosen, func(name string) bool { return !withoutInventory(name) || name == rbd.SourceName && cfg.MariaDB != nil }) {
 		go described()
 	}
 	s := setup{cfg: cfg, described: described, chosen: chosen}

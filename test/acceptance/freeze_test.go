@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -156,7 +157,7 @@ func TestServersStandStill(t *testing.T) {
 		do   func(*freezing)
 	}{
 		{"frozen", (*freezing).frozen}, {"agent missing", (*freezing).agentMissing}, {"freezing hangs", (*freezing).hangs},
-		{"frozen for too long", (*freezing).tooLong}, {"killed while frozen", (*freezing).killed},
+		{"frozen for too long", (*freezing).tooLong}, {"killed while frozen", (*freezing).killed}, {"cut off while frozen", (*freezing).cutOff},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.do(frozenServer(t, l, n)) })
 	}
@@ -264,6 +265,31 @@ func (s *freezing) killed() {
 		if n := strings.Count(out, "backup.holdfast-"); err != nil || n != 1 {
 			s.t.Errorf("%s has %d snapshots of ours: %v", name, n, err)
 		}
+	}
+}
+
+// cutOff ends the connections to the compute while the server stands still. It goes on then, and the point says what is not
+// known of it.
+func (s *freezing) cutOff() {
+	run := s.op.Start("backup", "rbd")
+	snap := run.FreezeChild(0, s.snapping)
+	froze := s.await("frozen", 1)
+	for _, p := range journey.OnHosts(s.lab) {
+		if p.Host == s.compute && strings.HasPrefix(p.Args[0], "sshd: ") && !strings.Contains(p.Args[0], "[listener]") {
+			p.Signal(s.t, syscall.SIGKILL)
+		}
+	}
+	if thawed := s.await("thawed", 1); thawed.at.Sub(froze.at) > freezeTimeout+2*time.Second {
+		s.t.Errorf("the server stood still from %v to %v", froze.at, thawed.at)
+	}
+	snap.Continue()
+	if r := run.Wait(); r.Code != 0 || !strings.Contains(r.Stderr, "make sure that server "+s.id+" goes on, with virsh domfsthaw on "+s.compute) {
+		s.t.Errorf("the backup ended with %d: %s", r.Code, r.Stderr)
+	}
+	p := s.op.Show("latest:rbd")
+	s.words(p, "crash", "")
+	if c, _ := p.Component("rbd", s.images[0]); len(c.Notes) != 2 || !strings.Contains(c.Notes[0], "its compute was lost before the snapshots were there") {
+		s.t.Errorf("noted: %q", c.Notes)
 	}
 }
 

@@ -55,6 +55,7 @@ type still struct {
 	input   *io.PipeWriter
 	said    *bufio.Scanner
 	cancel  context.CancelFunc
+	limit   time.Duration
 }
 
 // still makes a server stand still. The error says why it does not.
@@ -71,7 +72,7 @@ func (f *Freeze) still(ctx context.Context, server rows.Server) (*still, error) 
 		cancel()
 		return nil, err
 	}
-	s := &still{p, w, bufio.NewScanner(p.Stdout()), cancel}
+	s := &still{p, w, bufio.NewScanner(p.Stdout()), cancel, f.Timeout}
 	switch said := s.line(); said {
 	case "frozen":
 		return s, nil
@@ -98,16 +99,22 @@ func (s *still) end() error {
 	return s.process.Wait()
 }
 
-// release lets the server go on. Held is whether it stood still until now; an error says that nobody knows whether it goes
-// on.
-func (s *still) release() (held bool, err error) {
+// release lets the server go on. Moved is "" if it stood still until now, else why that is not known or not so; an error says
+// that nobody knows whether it goes on.
+func (s *still) release() (moved string, err error) {
 	give := time.AfterFunc(thawTime, s.process.Kill)
 	defer give.Stop()
 	_ = s.input.Close()
-	held = s.line() == "held"
+	switch s.line() {
+	case "held":
+	case "late":
+		moved = "the snapshots were not there before it had to go on after " + config.FormatDuration(s.limit)
+	default:
+		moved = "its compute was lost before the snapshots were there"
+	}
 	thawed := s.line() == "thawed"
 	if err := s.end(); !thawed {
-		return held, fmt.Errorf("no thaw was confirmed within %s; its compute goes on trying: %w", config.FormatDuration(thawTime), err)
+		return moved, fmt.Errorf("no thaw was confirmed, which its compute goes on trying: %w", cmp.Or(err, context.DeadlineExceeded))
 	}
-	return held, nil
+	return moved, nil
 }

@@ -161,14 +161,11 @@ func (k *set) quiet(ctx context.Context) *still {
 
 // release lets the server go on, and judges whether it stood still for long enough.
 func (k *set) release(quiet *still) {
-	held, err := quiet.release()
+	moved, err := quiet.release()
 	if err != nil {
 		k.lost = err.Error()
 	}
-	k.stood = held
-	if !held {
-		k.why = fmt.Sprintf("the snapshots were not there before it had to go on after %s", k.source.Freeze.Timeout)
-	}
+	k.stood, k.why = moved == "", moved
 	for _, m := range k.members {
 		if m.held.Err != nil {
 			k.stood, k.why = false, fmt.Sprintf("the snapshot of %s failed", m.component)
