@@ -3,6 +3,7 @@ package cephcmd
 import (
 	"context"
 	"slices"
+	"strings"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -10,13 +11,29 @@ import (
 // Map is what identifies a cluster and its pools.
 type Map struct {
 	FSID  string `json:"fsid"`
+	Flags string `json:"flags"` // with commas between
 	Pools []Pool `json:"pools"`
 }
 
 // Pool is a pool as the OSD map has it.
 type Pool struct {
-	ID   int64  `json:"pool"`
-	Name string `json:"pool_name"`
+	ID    int64  `json:"pool"`
+	Name  string `json:"pool_name"`
+	Flags string `json:"flags_names"` // with commas between
+}
+
+// Full says why whoever writes to a pool would wait until there is room, also for the few bytes of a snapshot; "" when that
+// is not so.
+func (m Map) Full(pool string) string {
+	p, _ := m.Pool(pool)
+	flags := strings.Split(p.Flags, ",")
+	switch {
+	case slices.Contains(flags, "full_quota"):
+		return "pool " + pool + " has used up its quota"
+	case slices.Contains(flags, "full"), slices.Contains(strings.Split(m.Flags, ","), "full"):
+		return "pool " + pool + " is full"
+	}
+	return ""
 }
 
 // Pool finds a pool by name.

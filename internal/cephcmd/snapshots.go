@@ -5,13 +5,24 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"time"
 
+	"holdfast/internal/problem"
 	"holdfast/internal/stream/rbddiff"
 )
 
-// Snap makes a snapshot.
+// snapPatience is how long a snapshot, which takes a fraction of a second, may take.
+const snapPatience = 2 * time.Minute
+
+// Snap makes a snapshot. When a pool becomes full, Ceph lets it wait for room, and Snap gives up after a while.
 func (c Cluster) Snap(ctx context.Context, s Spec) error {
-	return c.Run(ctx, "rbd", "snap", "create", "--no-progress", s.String())
+	bounded, cancel := context.WithTimeout(ctx, snapPatience)
+	defer cancel()
+	err := c.Run(bounded, "rbd", "snap", "create", "--no-progress", s.String())
+	if err != nil && bounded.Err() != nil && ctx.Err() == nil {
+		return problem.New(problem.Failed, "see ceph health and ceph df: in a full pool it waits for room", "snapshot %s was not there after %s", s, snapPatience)
+	}
+	return err
 }
 
 // Unsnap removes a snapshot of the image with that id, whatever its name is now and whether or not it is in the trash. One

@@ -82,21 +82,26 @@ func (c Cluster) Protect(ctx context.Context, s Spec) error {
 	return c.Run(ctx, "rbd", "snap", "protect", s.String())
 }
 
-// Free is how many bytes can still be stored in a pool, after replication.
+// Free is how many bytes can still be stored in a pool, after replication and within its quota.
 func (c Cluster) Free(ctx context.Context, pool string) (int64, error) {
 	var df struct {
 		Pools []struct {
 			Name  string `json:"name"`
 			Stats struct {
-				Free int64 `json:"max_avail"`
+				Free   int64 `json:"max_avail"`
+				Stored int64 `json:"stored"`
+				Quota  int64 `json:"quota_bytes"` // 0 is none
 			} `json:"stats"`
 		} `json:"pools"`
 	}
-	if err := c.JSON(ctx, &df, "ceph", "df"); err != nil {
+	if err := c.JSON(ctx, &df, "ceph", "df", "detail"); err != nil {
 		return 0, err
 	}
 	for _, p := range df.Pools {
 		if p.Name == pool {
+			if p.Stats.Quota > 0 {
+				return min(p.Stats.Free, max(p.Stats.Quota-p.Stats.Stored, 0)), nil
+			}
 			return p.Stats.Free, nil
 		}
 	}

@@ -9,6 +9,7 @@ import (
 
 	"holdfast/internal/cephcmd"
 	"holdfast/internal/point"
+	"holdfast/internal/problem"
 	"holdfast/internal/source"
 	"holdfast/internal/stream/rbddiff"
 )
@@ -96,6 +97,9 @@ func (i *image) snap(ctx context.Context, run string) error {
 	if i.glances() {
 		i.snapshot, _ = i.Image.Snapshot(GlanceSnapshot)
 		return nil
+	}
+	if i.pool.full != "" {
+		return problem.New(problem.Failed, "give it room or a larger quota: ceph osd pool set-quota "+i.pool.Name+" max_bytes BYTES", "no snapshot can be made: %s", i.pool.full)
 	}
 	i.at = i.pool.source.Now()
 	i.snapshot = cephcmd.Snapshot{Name: i.pool.source.marker.name(run, i.at)}

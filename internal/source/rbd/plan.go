@@ -71,7 +71,7 @@ func (s *Source) list(ctx context.Context) ([]pool, error) {
 	}
 	for n := range pools {
 		found, _ := maps[of[n]].Pool(pools[n].Name)
-		pools[n].fsid, pools[n].id = maps[of[n]].FSID, found.ID
+		pools[n].fsid, pools[n].id, pools[n].full = maps[of[n]].FSID, found.ID, maps[of[n]].Full(pools[n].Name)
 	}
 	return pools, nil
 }

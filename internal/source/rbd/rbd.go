@@ -106,6 +106,7 @@ type pool struct {
 	budget budget
 	fsid   string
 	id     int64
+	full   string // why no snapshot can be made in it, "" if it can
 	images []cephcmd.Image
 }
 
