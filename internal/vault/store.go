@@ -65,6 +65,7 @@ func (s *store) ConnectionInfo() blob.ConnectionInfo {
 }
 
 func (s *store) PutBlob(ctx context.Context, id blob.ID, data blob.Bytes, opts blob.PutOptions) error {
+	endTurn(ctx)
 	if err := s.Storage.PutBlob(ctx, id, data, opts); err != nil {
 		return err
 	}

@@ -44,6 +44,7 @@ type Vault struct {
 	cache string // directory of the connection file and of the cache
 	temp  bool   // remove cache on Close
 	pass  secret.Secret
+	turns turns
 	fatal atomic.Pointer[error]
 }
 
@@ -69,7 +70,7 @@ func open(ctx context.Context, loc Location, pass secret.Secret, opts OpenOption
 	if err != nil {
 		return nil, loc.unreachable("check the mount and the permissions of "+dir, err)
 	}
-	v := &Vault{loc: loc, cloud: opts.Cloud, store: st, pass: pass}
+	v := &Vault{loc: loc, cloud: opts.Cloud, store: st, pass: pass, turns: newTurns()}
 	if err := v.makeCache(opts.State); err != nil {
 		return nil, fmt.Errorf("make cache of vault %s: %w", loc.URL, err)
 	}

@@ -119,7 +119,7 @@ func (v *Vault) newVerifier(ctx context.Context, opts VerifyOptions) (*verifier,
 	if err != nil {
 		return nil, errors.Join(err, r.Close(ctx))
 	}
-	fresh := &Vault{loc: v.loc, cloud: v.cloud, store: v.store, repo: r}
+	fresh := &Vault{loc: v.loc, cloud: v.cloud, store: v.store, repo: r, turns: v.turns}
 	doubted, err := fresh.doubted(ctx)
 	if err != nil {
 		return nil, errors.Join(err, r.Close(ctx))

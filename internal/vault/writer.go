@@ -130,7 +130,9 @@ func (s *Session) writeObject(t *Tree, data []byte, opts object.WriterOptions) (
 }
 
 func (s *Session) writeOnce(data []byte, opts object.WriterOptions) (object.ID, error) {
-	w := s.w.NewObjectWriter(s.ctx, opts)
+	ctx, end := s.v.turns.take(s.ctx)
+	defer end()
+	w := s.w.NewObjectWriter(ctx, opts)
 	defer w.Close()
 	if _, err := w.Write(data); err != nil {
 		return object.EmptyID, err

@@ -1,0 +1,30 @@
+package vault
+
+import (
+	"context"
+	"runtime"
+	"sync"
+)
+
+// turns lets as many writers compute at a time as there are cores, while others wait for the store: each that computes
+// holds large buffers, of which kopia keeps only as many for the next.
+type turns chan struct{}
+
+func newTurns() turns { return make(turns, runtime.GOMAXPROCS(0)) }
+
+type turnKey struct{}
+
+// take waits for a turn. The context that comes with it tells the store whose turn it is; end gives the turn to the next,
+// unless that was done.
+func (t turns) take(ctx context.Context) (_ context.Context, end func()) {
+	t <- struct{}{}
+	end = sync.OnceFunc(func() { <-t })
+	return context.WithValue(ctx, turnKey{}, end), end
+}
+
+// endTurn ends the turn in which ctx is used, if it is used in one: what follows is waiting.
+func endTurn(ctx context.Context) {
+	if end, ok := ctx.Value(turnKey{}).(func()); ok {
+		end()
+	}
+}
