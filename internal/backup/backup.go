@@ -67,7 +67,7 @@ func (e *Engine) Run(ctx context.Context) (point.Point, error) {
 	r.stream(ctx, r.hold(ctx, jobs))
 	p, err := r.seal(ctx)
 	r.release(ctx, r.stays(p, err))
-	if err == nil && (r.resumed || r.checkpointed()) {
+	if err == nil && (len(r.resumed) > 0 || r.checkpointed()) {
 		r.tidy(ctx)
 	}
 	if stopped := ctx.Err(); err != nil && stopped != nil {
@@ -78,9 +78,7 @@ func (e *Engine) Run(ctx context.Context) (point.Point, error) {
 
 // tidy removes what no run needs any more. That it could not costs only space.
 func (r *run) tidy(ctx context.Context) {
-	left, err := r.sweep(ctx)
-	r.resumed = r.resumed || left
-	if err != nil {
+	if err := r.sweep(ctx); err != nil {
 		r.note("vault", "leftovers of killed runs could not be removed: "+err.Error())
 	}
 }
@@ -121,7 +119,7 @@ func (e *Engine) sourceNames() []string {
 
 func (e *Engine) begin() *run {
 	now := e.Now()
-	r := &run{Engine: e, sessions: map[string]*vault.Session{}, earlier: &earlier{vault: e.Vault}}
+	r := &run{Engine: e, sessions: map[string]*vault.Session{}, earlier: &earlier{vault: e.Vault}, resumed: map[string]bool{}}
 	r.point = point.Point{
 		ID: point.NewID(now), Cloud: e.Cloud, Version: e.Version, Started: now.UTC(), Components: []point.Component{},
 	}
@@ -136,7 +134,7 @@ type run struct {
 	earlier  *earlier
 	barriers []source.Barrier // that hold something
 	keepers  map[string]*keeper
-	resumed  bool // killed runs had left something to build on
+	resumed  map[string]bool // the sources of which killed runs had left something to build on
 
 	mu    sync.Mutex // guards point
 	point point.Point
@@ -172,13 +170,13 @@ func (r *run) record(c point.Component) {
 func (r *run) reportKilledRuns(ctx context.Context) {
 	for _, name := range r.sourceNames() {
 		if e, ok := r.Journal.killed(name); ok {
-			r.note(name, fmt.Sprintf("run %s of %s was killed %s", e.Point, e.Started.Format(time.RFC3339), r.remains(ctx, e.Point)))
+			r.note(name, fmt.Sprintf("run %s of %s was killed %s", e.Point, e.Started.Format(time.RFC3339), r.remains(ctx, e.Point, name)))
 		}
 	}
 }
 
 // remains says what a killed run left.
-func (r *run) remains(ctx context.Context, id string) string {
+func (r *run) remains(ctx context.Context, id, source string) string {
 	points, err := r.Vault.Points(ctx)
 	if err != nil {
 		return "and it is not known whether it left its point: " + err.Error()
@@ -188,7 +186,7 @@ func (r *run) remains(ctx context.Context, id string) string {
 			return fmt.Sprintf("after its point was sealed: that is %s and counts", p.State)
 		}
 	}
-	if r.resumed {
+	if r.resumed[source] {
 		return "and left no point; what it had kept in checkpoints is built on"
 	}
 	return "and left no point"

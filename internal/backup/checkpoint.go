@@ -59,34 +59,34 @@ func (c Checkpoint) component(name string) (point.Component, bool) {
 }
 
 // sweep deletes what earlier runs left in the vault of this run's sources and no run can build on. Only what a Barrier holds
-// outlives its run, so that of other sources nothing stays. It reports whether anything does.
-func (r *run) sweep(ctx context.Context) (left bool, err error) {
+// outlives its run, so that of other sources nothing stays. It notes of which anything does.
+func (r *run) sweep(ctx context.Context) error {
 	orphans, err := r.Vault.Orphans(ctx)
 	if err != nil || len(orphans) == 0 {
-		return false, err
+		return err
 	}
 	points, err := r.Vault.Points(ctx)
 	if err != nil {
-		return false, err
+		return err
 	}
 	var gone []vault.Orphan
 	for _, s := range r.Sources {
 		all, unreadable := readCheckpoints(ctx, s.Name(), orphans)
 		if ctx.Err() != nil {
-			return false, ctx.Err()
+			return ctx.Err()
 		}
 		gone = append(gone, unreadable...)
 		_, holds := s.(source.Barrier)
 		settled := newSettled(s.Name(), points, all)
 		for _, c := range all {
 			if holds && !settled.all(c) {
-				left = true
+				r.resumed[s.Name()] = true
 				continue
 			}
 			gone = append(gone, c.orphan)
 		}
 	}
-	return left, r.Vault.Sweep(ctx, gone...)
+	return r.Vault.Sweep(ctx, gone...)
 }
 
 // settled knows which components of a source no run wants from a checkpoint any more.
