@@ -260,6 +260,10 @@ func testFeed(t *testing.T, h host.Host) {
 	if got != "\x00\x00\x00\x00\x00" {
 		t.Errorf("a command that reads only the beginning: %q", got)
 	}
+	got = output(t, h, host.Cmd{Args: []string{"sh", "-c", "read line; exec <&-; sleep 1; echo $line"}, Stdin: records{}})
+	if got != "0\n" {
+		t.Errorf("a command that goes on without the rest of its input: %q", got)
+	}
 }
 
 // testTalk asks a command one thing after the other, each when the answer before it is there.
@@ -282,6 +286,11 @@ func testTalk(t *testing.T, h host.Host) {
 		t.Error(err)
 	}
 }
+
+// records is an endless input that looks like what the supervisor reads.
+type records struct{}
+
+func (records) Read(p []byte) (int, error) { return copy(p, bytes.Repeat([]byte("0\n7\n.\n"), len(p)/6+1)), nil }
 
 // testFeedCut fails the feed after some bytes; the command, which would report an end of input, must not see one.
 func testFeedCut(t *testing.T, h host.Host) {

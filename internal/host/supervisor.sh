@@ -114,12 +114,34 @@ hf_beat() {
 	fi
 }
 
+# Passes $1 bytes of stdin on, as they come; fails when the command takes no more.
+hf_pass() {
+	if [ $(($1 % 262144)) -eq 0 ]; then
+		dd bs=262144 count=$(($1 / 262144)) iflag=fullblock
+	else
+		dd bs="$1" count=1 iflag=fullblock
+	fi
+}
+
+# Some of stdin, as many bytes as it prints; none at its end, and when none came in time.
+hf_waste() {
+	if command -v timeout >/dev/null; then
+		timeout "$hf_patience" dd bs=262144 count=1
+	else
+		dd bs=262144 count=1
+	fi | wc -c
+}
+
 # Follows stdin as long as it lives, passes the command's input on to stdout, and kills the command when stdin is cut.
 hf_watch() {
 	while hf_line=$(hf_beat); do
 		case $hf_line in
 		0) exec >/dev/null ;;
-		[1-9]*) dd bs="$hf_line" count=1 iflag=fullblock || exec >/dev/null ;;
+		[1-9]*) hf_pass "$hf_line" || {
+			# The command takes no more of it, and nobody knows where in what is left the next line begins.
+			while [ "$(hf_waste)" -gt 0 ]; do :; done
+			break
+		} ;;
 		esac
 	done
 	hf_count=0

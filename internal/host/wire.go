@@ -14,7 +14,7 @@ import (
 const (
 	heartbeat = 10 * time.Second
 	patience  = 60 * time.Second
-	feedFrame = 4 << 20 // bytes of input sent at once; the far side holds one frame in memory
+	feedFrame = 16 << 20 // bytes of input sent at once, which the far side passes on in blocks of 256 KiB
 
 	promptFrame = 64 << 10 // of input that is passed on as it comes
 )
