@@ -86,46 +86,72 @@ func union(a, b []vault.Extent) (out []vault.Extent) {
 	return out
 }
 
+// recordSize bounds the records that an image is written by: rbd import-diff writes one at a time into an object, which is
+// soonest done with all of an object of the usual size.
+const recordSize = 4 << 20
+
 // sendDiff writes changes to an image as a stream for rbd import-diff, with the bytes of file.
 func sendDiff(w io.Writer, file *vault.File, all []rbddiff.Extent, count func(int64)) error {
 	d, err := rbddiff.NewWriter(w, rbddiff.Header{Size: file.Size()})
 	if err != nil {
 		return err
 	}
-	var data []vault.Extent
-	var zeros []rbddiff.Extent
-	for _, e := range all {
-		if e.Zero {
-			zeros = append(zeros, e)
-		} else {
-			data = append(data, vault.Extent{Offset: e.Offset, Length: e.Length})
-		}
-	}
-	zerosBefore := func(offset int64) error {
-		for len(zeros) > 0 && zeros[0].Offset < offset {
-			if err := d.Next(zeros[0]); err != nil {
+	records := recordsOf(all)
+	next := func() error {
+		for len(records) > 0 {
+			r := records[0]
+			records = records[1:]
+			if err := d.Next(r); err != nil || !r.Zero {
 				return err
 			}
-			zeros = zeros[1:]
 		}
 		return nil
 	}
-	err = file.Walk(data, func(offset int64, part []byte) error {
-		if err := zerosBefore(offset); err != nil {
-			return err
-		}
-		if err := d.Next(rbddiff.Extent{Offset: offset, Length: int64(len(part))}); err != nil {
-			return err
-		}
-		n, err := d.Write(part)
-		count(int64(n))
+	if err := next(); err != nil {
 		return err
-	})
-	if err == nil {
-		err = zerosBefore(file.Size())
 	}
+	err = file.Walk(dataOf(all), func(_ int64, part []byte) error {
+		for len(part) > 0 {
+			n, err := d.Write(part[:min(int64(len(part)), d.Left())])
+			count(int64(n))
+			part = part[n:]
+			if err == nil && d.Left() == 0 {
+				err = next()
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 	if err != nil {
 		return err
 	}
 	return d.Close()
+}
+
+// recordsOf cuts extents of bytes into records, none of which lies in two objects.
+func recordsOf(all []rbddiff.Extent) (records []rbddiff.Extent) {
+	for _, e := range all {
+		end := e.End()
+		for !e.Zero && e.Length > 0 {
+			e.Length = min(end, (e.Offset/recordSize+1)*recordSize) - e.Offset
+			records = append(records, e)
+			e.Offset, e.Length = e.End(), end-e.End()
+		}
+		if e.Zero {
+			records = append(records, e)
+		}
+	}
+	return records
+}
+
+// dataOf are the extents that are not of zeros.
+func dataOf(all []rbddiff.Extent) (data []vault.Extent) {
+	for _, e := range all {
+		if !e.Zero {
+			data = append(data, vault.Extent{Offset: e.Offset, Length: e.Length})
+		}
+	}
+	return data
 }

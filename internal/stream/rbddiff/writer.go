@@ -52,6 +52,9 @@ func (w *Writer) Next(e Extent) error {
 	return err
 }
 
+// Left is how many bytes of the present extent are still to be written.
+func (w *Writer) Left() int64 { return w.left }
+
 // Write writes bytes of the present extent.
 func (w *Writer) Write(p []byte) (int, error) {
 	if int64(len(p)) > w.left {
