@@ -74,7 +74,8 @@ func lastLines(text string) string {
 type vault struct {
 	b           *bench
 	dir, config string
-	on          string // the node on whose host holdfast runs; "" is this machine, which reaches the nodes over ssh
+	on          string  // the node on whose host holdfast runs; "" is this machine, which reaches the nodes over ssh
+	processor   float64 // seconds of it that the last run took, with its children
 }
 
 // newVault makes a vault. With nodes, backups are taken from these only.
@@ -146,6 +147,7 @@ func (v *vault) hold(args ...string) ([]byte, float64, error) {
 	err = cmd.Wait()
 	took := time.Since(began).Seconds()
 	v.b.peak[args[0]] = max(v.b.peak[args[0]], watched())
+	v.processor = (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds()
 	if err != nil {
 		return nil, took, fmt.Errorf("holdfast %s: %w: %s", strings.Join(args, " "), err, lastLines(stdout.String()+stderr.String()))
 	}

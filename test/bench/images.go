@@ -24,6 +24,7 @@ var imageMeasurements = []measurement{
 	{"image-inplace", restoreInPlace},
 	{"image-many", manyImages},
 	{"image-huge", hugeImages},
+	{"image-pieces", imagePieces},
 }
 
 const (
