@@ -290,7 +290,9 @@ func testTalk(t *testing.T, h host.Host) {
 // records is an endless input that looks like what the supervisor reads.
 type records struct{}
 
-func (records) Read(p []byte) (int, error) { return copy(p, bytes.Repeat([]byte("0\n7\n.\n"), len(p)/6+1)), nil }
+func (records) Read(p []byte) (int, error) {
+	return copy(p, bytes.Repeat([]byte("0\n7\n.\n"), len(p)/6+1)), nil
+}
 
 // testFeedCut fails the feed after some bytes; the command, which would report an end of input, must not see one.
 func testFeedCut(t *testing.T, h host.Host) {

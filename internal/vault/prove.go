@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"slices"
 	"sync"
 
@@ -133,7 +132,7 @@ func (s *Session) prove(ctx context.Context, names *node, root *snapshot.DirEntr
 			return SealResult{}, fmt.Errorf("%w: pack %v has %d bytes of %d: %w", errUnproven, id, n, want, err)
 		}
 	}
-	seen := map[content.ID]struct{}{}
+	seen := fingerprints{}
 	if err := s.proveNode(ctx, c, p, seen, names, root); err != nil {
 		return SealResult{}, fmt.Errorf("%w: %w", errUnproven, err)
 	}
@@ -148,16 +147,15 @@ func (s *Session) prove(ctx context.Context, names *node, root *snapshot.DirEntr
 }
 
 // proveNode walks the names; an adopted entry was proven with its own point and only its top is looked up.
-func (s *Session) proveNode(ctx context.Context, c contents, p *packs, seen map[content.ID]struct{}, n *node, e *snapshot.DirEntry) error {
+func (s *Session) proveNode(ctx context.Context, c contents, p *packs, seen fingerprints, n *node, e *snapshot.DirEntry) error {
 	ids, err := c.backing(ctx, e.ObjectID, n.adopted != nil)
 	if err != nil {
 		return err
 	}
 	for _, id := range ids {
-		if _, ok := seen[id]; ok {
+		if !seen.add(id) {
 			continue
 		}
-		seen[id] = struct{}{}
 		if _, err := p.holds(ctx, c, id); err != nil {
 			return err
 		}
@@ -168,7 +166,7 @@ func (s *Session) proveNode(ctx context.Context, c contents, p *packs, seen map[
 	return s.proveChildren(ctx, c, p, seen, n, e)
 }
 
-func (s *Session) proveChildren(ctx context.Context, c contents, p *packs, seen map[content.ID]struct{}, n *node, e *snapshot.DirEntry) error {
+func (s *Session) proveChildren(ctx context.Context, c contents, p *packs, seen fingerprints, n *node, e *snapshot.DirEntry) error {
 	listed, err := readDir(ctx, s.w, e.ObjectID)
 	if err != nil {
 		return err
@@ -218,15 +216,13 @@ func (c contents) backing(ctx context.Context, id object.ID, top bool) ([]conten
 }
 
 // readBack reads and hashes a share of those contents that are new.
-func (s *Session) readBack(ctx context.Context, c contents, of map[content.ID]struct{}) (int, error) {
-	ids := slices.DeleteFunc(s.fresh.all(), func(id content.ID) bool { _, ok := of[id]; return !ok })
-	rand.Shuffle(len(ids), func(i, j int) { ids[i], ids[j] = ids[j], ids[i] })
-	n := min(len(ids), max(readBackLeast, (len(ids)+readBackShare-1)/readBackShare))
+func (s *Session) readBack(ctx context.Context, c contents, of fingerprints) (int, error) {
+	ids := slices.DeleteFunc(s.fresh.sample(), func(id content.ID) bool { return !of.has(id) })
 	key := s.v.repo.FormatManager().GetHmacSecret()
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(writers())
-	for _, id := range ids[:n] {
+	for _, id := range ids {
 		g.Go(func() error { return c.check(ctx, key, id) })
 	}
-	return n, g.Wait()
+	return len(ids), g.Wait()
 }

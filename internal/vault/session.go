@@ -45,7 +45,7 @@ type Session struct {
 	buffers  buffers
 	zeroMu   sync.Mutex
 	zeroes   map[int]object.ID
-	fresh    contentSet
+	fresh    *sampled   // what the vault did not hold before
 	packs    *packs     // of earlier sessions, as the store has them
 	doubted  contentSet // as the vault remembers them
 	mended   contentSet // that were lost, or in doubt, and are no more
@@ -75,7 +75,7 @@ func (v *Vault) Begin(ctx context.Context, pointID, source string) (*Session, er
 		v: v, ctx: ctx, cancel: cancel, w: w, rec: rec, point: pointID, source: source, began: now(),
 		open: map[*writing]bool{}, trees: map[string]*Tree{},
 		pieces: make(chan piece), budget: semaphore.NewWeighted(inFlight),
-		buffers: newBuffers(), zeroes: map[int]object.ID{}, fresh: newContentSet(), doubted: doubted, mended: newContentSet(),
+		buffers: newBuffers(), zeroes: map[int]object.ID{}, fresh: newSampled(), doubted: doubted, mended: newContentSet(),
 		packs: &packs{store: v.store, known: map[blob.ID]int64{}},
 	}
 	s.root = newDir(stream.Meta{Mode: 0o700, ModTime: s.began})

@@ -99,7 +99,8 @@ type verifier struct {
 
 	snapshots map[identity]*snapshot.Manifest // of the points to verify
 
-	seen    map[content.ID]error // what the walk found of a content, nil when it is there
+	seen    fingerprints         // what the walk found in its place
+	missing map[content.ID]error // and what it did not
 	objects map[object.ID]error  // the same of an object, which many points may share; of the current walk
 	readers errgroup.Group
 	doubted contentSet // what the vault remembers as damaged
@@ -127,7 +128,7 @@ func (v *Vault) newVerifier(ctx context.Context, opts VerifyOptions) (*verifier,
 	vf := &verifier{
 		v: fresh, c: contentsOf(r), packs: p, key: r.FormatManager().GetHmacSecret(), opts: opts,
 		snapshots: map[identity]*snapshot.Manifest{},
-		seen:      map[content.ID]error{}, bad: map[content.ID]error{},
+		seen:      fingerprints{}, missing: map[content.ID]error{}, bad: map[content.ID]error{},
 		doubted: doubted, sound: newContentSet(), doubts: newContentSet(),
 	}
 	vf.readers.SetLimit(writers())
@@ -226,14 +227,15 @@ type visitor func(context.Context, content.ID) error
 
 // examine finds a content and its pack, and sends it to be read if it was chosen.
 func (vf *verifier) examine(ctx context.Context, id content.ID) error {
-	if err, ok := vf.seen[id]; ok {
+	if err, ok := vf.missing[id]; ok || vf.seen.has(id) {
 		return err
 	}
 	info, err := vf.packs.holds(ctx, vf.c, id)
-	vf.seen[id] = err
 	if err != nil {
+		vf.missing[id] = err
 		return err
 	}
+	vf.seen.add(id)
 	vf.mu.Lock()
 	vf.rep.Contents++
 	vf.rep.Bytes += int64(info.PackedLength)
