@@ -31,9 +31,13 @@ func TestImagesAtRandom(t *testing.T) {
 	for range 4 {
 		w.create()
 	}
+	w.glance()
 	for round := range 8 {
 		for range 6 {
 			w.step()
+		}
+		if round%3 == 1 {
+			w.boot()
 		}
 		p := op.Backup("rbd")
 		if p.State != point.Complete {
@@ -46,8 +50,8 @@ func TestImagesAtRandom(t *testing.T) {
 			}
 		}
 	}
-	if len(w.modes) != 3 {
-		t.Errorf("captured only in modes %v", w.modes)
+	if len(w.modes) != 3 || w.shared == 0 {
+		t.Errorf("captured only in modes %v, %d of the clones over their parents", w.modes, w.shared)
 	}
 	for what, want := range w.want {
 		id, name, _ := strings.Cut(what, " ")
@@ -84,6 +88,8 @@ type wildlife struct {
 	size  map[string]int64
 	want  map[string]string // sums, by point and component
 	modes []point.Mode
+
+	shared int // first copies of clones that were laid over their parents
 }
 
 const mebi = int64(1) << 20
@@ -177,6 +183,38 @@ func (w *wildlife) clone(name string) {
 	w.must(w.l.ChangeImages(w.t.Context(), i))
 }
 
+// What boot makes volumes of, with holes and a size that is no multiple of anything.
+const (
+	bootImage = "7c1de1a4-98a3-4e0c-bb52-6a1f3c9b7001"
+	bootSize  = 21*mebi + 1536
+)
+
+// glance makes an image as Glance does.
+func (w *wildlife) glance() {
+	i := &lab.Image{Pool: "images", Name: bootImage, Size: bootSize}
+	i.Do("write", 0, 9*mebi, 1).Do("write", 13*mebi+5, mebi, 2).Do("write", 20*mebi, bootSize-20*mebi, 3).Do("snap", "snap").Do("protect", "snap")
+	w.must(w.l.MakeImages(w.t.Context(), i))
+}
+
+// boot makes a volume of Glance's image and changes it in ways of its own.
+func (w *wildlife) boot() {
+	child := w.newName()
+	w.rbd("clone", "images/"+bootImage+"@snap", "volumes/"+child)
+	i, size := &lab.Image{Pool: "volumes", Name: child}, int64(bootSize)
+	if w.dice.IntN(2) == 0 {
+		size += (w.dice.Int64N(24) - 12) * mebi
+		i.Do("resize", size)
+	}
+	w.writes(i, size)
+	for range 3 {
+		length := min(size, []int64{4096, 300_000, mebi, 4 * mebi, 9 * mebi}[w.dice.IntN(5)])
+		i.Do("discard", w.dice.Int64N((size-length)/4096+1)*4096, length)
+	}
+	w.writes(i, size)
+	w.must(w.l.ChangeImages(w.t.Context(), i))
+	w.add(child, size)
+}
+
 // recreate gives another image the name, when nothing hangs on the first.
 func (w *wildlife) recreate(name string) {
 	if _, err := w.l.Rbd(w.t.Context(), "snap", "purge", "--no-progress", "volumes/"+name); err != nil {
@@ -215,14 +253,17 @@ func between(text, before, after string) string {
 
 // remember sums what rbd itself reads at each snapshot of the point.
 func (w *wildlife) remember(p point.Point) {
-	if len(p.Components) != len(w.live) {
-		w.t.Errorf("point %s holds %d images of %d", p.ID, len(p.Components), len(w.live))
+	if len(p.Components) != len(w.live)+1 {
+		w.t.Errorf("point %s holds %d images of %d", p.ID, len(p.Components), len(w.live)+1)
 	}
 	for _, c := range p.Components {
 		id, err := rbd.IdentityOf(c)
 		w.must(err)
 		if !slices.Contains(w.modes, c.Mode) {
 			w.modes = append(w.modes, c.Mode)
+		}
+		if n, _ := c.Proof["shared_bytes"].(float64); n > 0 && c.Mode == point.Full {
+			w.shared++
 		}
 		cmd := exec.CommandContext(w.t.Context(), "rbd", "-c", w.l.Ceph.Conf, "export", "--no-progress", id.Pool+"/"+id.Image+"@"+id.Snapshot, "-")
 		var stderr bytes.Buffer
