@@ -39,7 +39,10 @@ func newPool(t *testing.T, lines ...string) *pool {
 func (p *pool) empty() {
 	for _, name := range strings.Fields(p.rbd("ls", "volumes")) {
 		p.rbd("snap", "purge", "--no-progress", "volumes/"+name)
-		p.rbd("rm", "--no-progress", "volumes/"+name)
+		await(p.t, name+" is removed, which who was killed holds open for half a minute", func() bool {
+			_, err := p.lab.Rbd(context.WithoutCancel(p.t.Context()), "rm", "--no-progress", "volumes/"+name)
+			return err == nil
+		})
 	}
 	for _, line := range strings.Split(strings.TrimSpace(p.rbd("trash", "ls", "--all", "volumes")), "\n") {
 		if id, _, ok := strings.Cut(line, " "); ok {
