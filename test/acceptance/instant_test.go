@@ -338,6 +338,12 @@ func TestInstantRestoreRefused(t *testing.T) {
 	if list := s.rbd("ls", "vms"); strings.Contains(list, "refused") {
 		t.Errorf("made: %s", list)
 	}
+	// The configuration says where, unless the command does.
+	config := strings.Replace(read(t, s.site.Config), "  - conf: ", "  - listen: 192.0.2.1\n    conf: ", 1)
+	if err := os.WriteFile(s.site.Config, []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.op.Fails(1, []string{"192.0.2.1"}, with("--as", "vms/refused")...)
 	s.op.Run(with("--as", "vms/refused", "--listen", "localhost")...)
 	s.holds("vms/refused", s.raw)
 	s.ended()
