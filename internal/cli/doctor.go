@@ -117,6 +117,11 @@ func (a *app) checkVault(ctx context.Context, cfg *config.Config) (*vault.Vault,
 	} else {
 		checks = append(checks, checkSpace(t, stats))
 	}
+	if n, err := v.Contents(ctx); err != nil {
+		checks = append(checks, failed("contents", err))
+	} else {
+		checks = append(checks, checkContents(n))
+	}
 	return v, area{"vault", checks}
 }
 
@@ -174,6 +179,17 @@ func checkSpace(t config.Tier, s vault.Stats) source.Check {
 	if float64(s.Free) < t.Reserve*float64(s.Capacity) {
 		c.Status = source.Warn
 		c.Mend = fmt.Sprintf("free some space: less than the reserve of %.0f %% is left", t.Reserve*100)
+	}
+	return c
+}
+
+// checkContents warns before a vault becomes too large for the memory that Holdfast may take.
+func checkContents(n int64) source.Check {
+	const warned = vault.MostContents * 7 / 10
+	c := passed("contents", "about %.1f million of the %d million that a vault should hold", float64(n)/1e6, vault.MostContents/1_000_000)
+	if n > warned {
+		c.Status = source.Warn
+		c.Mend = "cut the images of the largest pools into larger pieces: rbd: {pools: [{name: volumes, piece: 4MiB}]} counts from an image's next full copy; or give some pools a vault of their own"
 	}
 	return c
 }

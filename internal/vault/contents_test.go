@@ -33,7 +33,7 @@ func BenchmarkManyContents(b *testing.B) {
 	v := newVault(b)
 	began := time.Now()
 	for images := range total / piecesPerImage {
-		if err := fillImage(b.Context(), v, images); err != nil {
+		if err := fillImage(b.Context(), v, images, piecesPerImage); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -52,14 +52,14 @@ func BenchmarkManyContents(b *testing.B) {
 }
 
 // fillImage seals a point with one image whose pieces are found in no other.
-func fillImage(ctx context.Context, v *Vault, number int) error {
+func fillImage(ctx context.Context, v *Vault, number, pieces int) error {
 	id := fmt.Sprintf("p%d", number)
 	s, err := v.Begin(ctx, id, "rbd")
 	if err != nil {
 		return err
 	}
 	defer s.Abandon(context.WithoutCancel(ctx))
-	ids, err := eightBytes(s, int64(number)*piecesPerImage)
+	ids, err := eightBytes(s, number*pieces, pieces)
 	if err != nil {
 		return err
 	}
@@ -79,14 +79,14 @@ func fillImage(ctx context.Context, v *Vault, number int) error {
 	return v.SealPoint(ctx, point.Point{ID: id, Cloud: testCloud, Started: testTime, State: point.Complete, Components: []point.Component{good("rbd", "rbd/i.raw")}})
 }
 
-// eightBytes writes as many contents as an image has, of the numbers from first on.
-func eightBytes(s *Session, first int64) ([]object.ID, error) {
-	ids := make([]object.ID, piecesPerImage)
+// eightBytes writes n contents, of the numbers from first on.
+func eightBytes(s *Session, first, n int) ([]object.ID, error) {
+	ids := make([]object.ID, n)
 	var wg sync.WaitGroup
 	for worker := range writers() {
 		wg.Go(func() {
 			for n := worker; n < len(ids) && s.failed() == nil; n += writers() {
-				data := binary.BigEndian.AppendUint64(nil, uint64(first)+uint64(n))
+				data := binary.BigEndian.AppendUint64(nil, uint64(first+n))
 				ids[n], _ = s.writeObject(nil, data, object.WriterOptions{Splitter: wholePiece}) // the session keeps the error
 			}
 		})
@@ -158,4 +158,18 @@ func residents(names ...string) (found []string) {
 		}
 	}
 	return found
+}
+
+// TestContents: the estimate is within a tenth of what was written.
+func TestContents(t *testing.T) {
+	v := newVault(t)
+	for n := range 2 {
+		if err := fillImage(t.Context(), v, n, 20_000); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := v.Contents(t.Context())
+	if err != nil || got < 36_000 || got > 44_000 {
+		t.Errorf("%d contents of about 40,000, %v", got, err)
+	}
 }

@@ -15,9 +15,9 @@ import (
 )
 
 // Bounds of the pieces of block images, in bytes: small ones store less of random writes, large ones keep the index of a
-// large image small.
+// large image small, and the vault's.
 const (
-	leastBlock  = 512 << 10
+	leastBlock  = 128 << 10
 	mostBlock   = 4 << 20
 	blocksAimed = 1 << 18
 )
