@@ -33,7 +33,6 @@ func conform(t *testing.T, mk func(t *testing.T) host.Host) {
 		"cancel kills the whole group":  testCancel,
 		"cancel kills a fed command":    testCancelFed,
 		"feed arrives whole":            testFeed,
-		"a prompt feed is a talk":       testTalk,
 		"a cut feed is no end of input": testFeedCut,
 		"early end of reading":          testStreamStops,
 		"leftover children":             testLeftover,
@@ -263,27 +262,6 @@ func testFeed(t *testing.T, h host.Host) {
 	got = output(t, h, host.Cmd{Args: []string{"sh", "-c", "read line; exec <&-; sleep 1; echo $line"}, Stdin: records{}})
 	if got != "0\n" {
 		t.Errorf("a command that goes on without the rest of its input: %q", got)
-	}
-}
-
-// testTalk asks a command one thing after the other, each when the answer before it is there.
-func testTalk(t *testing.T, h host.Host) {
-	ask, answers := io.Pipe()
-	err := host.Stream(within(t, 60*time.Second), h, host.Cmd{Args: []string{"cat"}, Stdin: ask, Prompt: true}, func(r io.Reader) error {
-		for n := range 5 {
-			said := fmt.Sprintf("word %d\n", n)
-			if _, err := io.WriteString(answers, said); err != nil {
-				return err
-			}
-			got := make([]byte, len(said))
-			if _, err := io.ReadFull(r, got); err != nil || string(got) != said {
-				return fmt.Errorf("asked %q, got %q: %w", said, got, err)
-			}
-		}
-		return answers.Close()
-	})
-	if err != nil {
-		t.Error(err)
 	}
 }
 

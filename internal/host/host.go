@@ -37,8 +37,6 @@ type Cmd struct {
 	// Stdin feeds the command in pieces of up to 16 MiB; nil means no input. The command sees the end of its input only
 	// after Stdin returned io.EOF: when Stdin fails or the connection is cut, it is killed first.
 	Stdin io.Reader
-	// Prompt passes each Read of Stdin on at once instead of full pieces, for a command that answers before its input ends.
-	Prompt bool
 	// Bulk says that the command streams much, so that over ssh it deserves a connection of its own.
 	Bulk bool
 	// OnStderr gets each line the command writes to stderr, without the newline, as it comes.

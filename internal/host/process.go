@@ -138,7 +138,7 @@ func (p *Process) talk(head []byte, c Cmd) {
 	_, _ = p.stdin.Write(head)
 	if c.Stdin != nil {
 		go func() {
-			err := feed(p.stdin, c.Stdin, c.Prompt)
+			err := feed(p.stdin, c.Stdin)
 			p.feedErr <- err
 			if err != nil {
 				p.Kill()

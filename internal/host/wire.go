@@ -15,8 +15,6 @@ const (
 	heartbeat = 10 * time.Second
 	patience  = 60 * time.Second
 	feedFrame = 16 << 20 // bytes of input sent at once, which the far side passes on in blocks of 256 KiB
-
-	promptFrame = 64 << 10 // of input that is passed on as it comes
 )
 
 var envName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*=`)
@@ -75,15 +73,11 @@ func beat(w io.Writer, stop <-chan struct{}) {
 
 // feed sends r as frames of "LENGTH\n" and that many bytes, and "0\n" after the last, without which the far side kills
 // the command. It returns r's own error; that w takes no more is none, since the command's status tells why.
-func feed(w io.Writer, r io.Reader, prompt bool) error {
+func feed(w io.Writer, r io.Reader) error {
 	const room = 16 // for the length
-	fill, frame := io.ReadFull, feedFrame
-	if prompt {
-		fill, frame = io.Reader.Read, promptFrame
-	}
-	buf := make([]byte, room+frame)
+	buf := make([]byte, room+feedFrame)
 	for {
-		n, err := fill(r, buf[room:])
+		n, err := io.ReadFull(r, buf[room:])
 		if n > 0 {
 			prefix := strconv.Itoa(n) + "\n"
 			start := room - copy(buf[room-len(prefix):], prefix)

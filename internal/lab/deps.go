@@ -31,7 +31,7 @@ var (
 	}
 	cephNeeds = []need{
 		{"ceph-mon", "ceph-mon"}, {"ceph-mgr", "ceph-mgr"}, {"ceph-osd", "ceph-osd"}, {"radosgw", "radosgw"}, {"rbd", "ceph-common"},
-		{"qemu-img", "qemu-utils"}, {"/usr/share/doc/qemu-block-extra", "qemu-block-extra"},
+		{"qemu-img", "qemu-utils"},
 		{"/usr/bin/python3", "python3"}, {"/usr/share/doc/python3-rados", "python3-rados"}, {"/usr/share/doc/python3-rbd", "python3-rbd"},
 	}
 	openstackNeeds = []need{

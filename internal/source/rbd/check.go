@@ -28,11 +28,11 @@ func (s *Source) checkSamples(ctx context.Context, c *Cluster) source.Check {
 		found.Detail = "rbd.sample is 0: what did not change is not looked at between full comparisons"
 		return found
 	}
-	if err := c.CanBlocks(ctx); err != nil {
+	if err := c.CanRanges(ctx); err != nil {
 		found.Status, found.Mend = source.Warn, problem.HintOf(err)
 		found.Detail = fmt.Sprintf("%v; every %dth run reads an image in full instead", err, blindRuns+1)
 		return found
 	}
-	found.Detail = fmt.Sprintf("qemu-nbd on %s reads %d pieces beside what has changed", c.On, s.Sample)
+	found.Detail = fmt.Sprintf("python3-rbd on %s reads %d pieces beside what has changed", c.On, s.Sample)
 	return found
 }

@@ -7,13 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"sync"
 	"time"
 
 	"holdfast/internal/cephcmd"
 	"holdfast/internal/stream"
-	"holdfast/internal/stream/nbd"
 )
 
 // DefaultSample is how many pieces beside what has changed are read and compared after each increment.
@@ -37,7 +35,7 @@ func (s *Source) look(ctx context.Context, wanted bool) func() map[*Cluster]erro
 	var wg sync.WaitGroup
 	for n := range s.Clusters {
 		if wanted && s.Sample > 0 {
-			wg.Go(func() { errs[n] = s.Clusters[n].CanBlocks(ctx) })
+			wg.Go(func() { errs[n] = s.Clusters[n].CanRanges(ctx) })
 		}
 	}
 	return func() map[*Cluster]error {
@@ -84,9 +82,10 @@ func (l *lie) Error() string {
 
 // sampling reads single ranges of the snapshot. It is made ready while the difference is streamed, since that takes as long.
 type sampling struct {
-	ask  chan func(*nbd.Client) error
-	done chan error // buffered
-	end  context.CancelFunc
+	ranges chan []stream.Extent // buffered
+	each   func(n int, data []byte) error
+	done   chan error // buffered
+	end    context.CancelFunc
 }
 
 // sampling begins, if this capture is to take a sample, and is nil if not.
@@ -96,17 +95,17 @@ func (c *capture) sampling(ctx context.Context) *sampling {
 		return nil
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	p := &sampling{make(chan func(*nbd.Client) error, 1), make(chan error, 1), cancel}
-	go func() {
-		p.done <- c.pool.cluster.Blocks(ctx, c.spec().At(c.snapshot.Name), func(client *nbd.Client) error {
-			select {
-			case read := <-p.ask:
-				return read(client)
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-		})
-	}()
+	p := &sampling{ranges: make(chan []stream.Extent, 1), done: make(chan error, 1), end: cancel}
+	which := func() []stream.Extent {
+		select {
+		case ranges := <-p.ranges:
+			return ranges
+		case <-ctx.Done():
+			return nil
+		}
+	}
+	each := func(n int, data []byte) error { return p.each(n, data) }
+	go func() { p.done <- c.pool.cluster.Ranges(ctx, c.spec().At(c.snapshot.Name), which, each) }()
 	return p
 }
 
@@ -128,7 +127,12 @@ func (p *sampling) compare(ctx context.Context, c *capture) error {
 	if len(pieces) == 0 {
 		return nil
 	}
-	p.ask <- func(client *nbd.Client) error { return c.compareWith(ctx, client, pieces, dice) }
+	ranges := make([]stream.Extent, len(pieces))
+	for n, piece := range pieces {
+		ranges[n] = window(piece.Extent, dice)
+	}
+	p.each = func(n int, data []byte) error { return c.compareWith(ctx, pieces[n], ranges[n], data) }
+	p.ranges <- ranges
 	late := time.NewTimer(sampleWithin)
 	defer late.Stop()
 	var err error
@@ -150,35 +154,27 @@ func (p *sampling) compare(ctx context.Context, c *capture) error {
 	return nil
 }
 
-// compareWith compares what it reads of the pieces with what the vault holds.
-func (c *capture) compareWith(ctx context.Context, client *nbd.Client, pieces []stream.Piece, dice *rand.Rand) error {
-	pieces = slices.DeleteFunc(pieces, func(p stream.Piece) bool { return p.Offset >= client.Size() })
-	ranges := make([]stream.Extent, len(pieces))
-	for n, p := range pieces {
-		ranges[n] = window(p.Extent, client.Size(), dice)
+// compareWith compares a range of a piece, as the snapshot has it, with what the vault holds.
+func (c *capture) compareWith(ctx context.Context, p stream.Piece, at stream.Extent, data []byte) error {
+	if err := c.spend(ctx, len(data)); err != nil {
+		return err
 	}
-	return client.Read(ranges, func(n int, data []byte) error {
-		if err := c.spend(ctx, len(data)); err != nil {
-			return err
-		}
-		held, err := c.dst.ReadKept(pieces[n])
-		if err != nil {
-			return err
-		}
-		held = held[ranges[n].Offset-pieces[n].Offset:][:len(data)]
-		if !bytes.Equal(held, data) {
-			return &lie{ranges[n].Offset + int64(firstDifference(held, data)), c.beneath(), c.spec()}
-		}
-		c.sampled += int64(len(data))
-		return nil
-	})
+	held, err := c.dst.ReadKept(p)
+	if err != nil {
+		return err
+	}
+	held = held[at.Offset-p.Offset:][:len(data)]
+	if !bytes.Equal(held, data) {
+		return &lie{at.Offset + int64(firstDifference(held, data)), c.beneath(), c.spec()}
+	}
+	c.sampled += int64(len(data))
+	return nil
 }
 
-// window is the part of a piece that is read, in an image that qemu, which counts in sectors, may take for a little shorter.
-func window(p stream.Extent, size int64, dice *rand.Rand) stream.Extent {
+// window is the part of a piece that is read.
+func window(p stream.Extent, dice *rand.Rand) stream.Extent {
 	length := min(p.Length, mostOfPiece)
-	at := p.Offset + dice.Int64N((p.Length-length)/page+1)*page
-	return stream.Extent{Offset: at, Length: min(length, size-at)}
+	return stream.Extent{Offset: p.Offset + dice.Int64N((p.Length-length)/page+1)*page, Length: length}
 }
 
 // beneath names the copy that the image is laid over.
