@@ -131,7 +131,7 @@ func (s *freezing) words(p point.Point, consistency, freeze string) {
 		c, _ := p.Component("rbd", name)
 		got, _ := c.Proof["freeze"].(string)
 		if c.State != point.Good || c.Proof["consistency"] != consistency || got != freeze || c.Identity["server"] != s.id {
-			s.t.Errorf("%s is %s, %v of %v, freeze %q", name, c.State, c.Proof["consistency"], c.Identity["server"], got)
+			s.t.Errorf("%s is %s, %v of %v, freeze %q, notes %q", name, c.State, c.Proof["consistency"], c.Identity["server"], got, c.Notes)
 		}
 		if skew, ok := c.Proof["server_skew_seconds"].(float64); !ok || skew <= 0 || skew > 60 || c.Proof["server_images"] != float64(len(s.images)) {
 			s.t.Errorf("%s: %v", name, c.Proof)
@@ -241,6 +241,26 @@ func (s *freezing) snapping(p journey.Process) bool {
 	return p.Name() == "rbd" && p.Has("snap") && p.Has("create")
 }
 
+// letGo waits until nobody holds the images: one who was killed does for half a minute, in which no snapshot is made.
+func (s *freezing) letGo() {
+	s.t.Helper()
+	deadline := time.After(time.Minute)
+	for tick := time.NewTicker(100 * time.Millisecond); ; <-tick.C {
+		held := slices.ContainsFunc(s.images, func(name string) bool {
+			out, err := s.lab.Rbd(s.t.Context(), "status", name)
+			return err != nil || strings.Contains(out, "watcher=")
+		})
+		if !held {
+			return
+		}
+		select {
+		case <-deadline:
+			s.t.Fatal("somebody holds the images")
+		default:
+		}
+	}
+}
+
 func (s *freezing) killed() {
 	run := s.op.Start("backup", "rbd")
 	run.FreezeChild(0, s.snapping)
@@ -258,6 +278,7 @@ func (s *freezing) killed() {
 			s.t.Fatalf("left running: %v", children)
 		}
 	}
+	s.letGo()
 	p := s.op.Backup("rbd")
 	s.words(p, "frozen", p.ID)
 	for _, name := range s.images {
