@@ -6,11 +6,12 @@ import (
 	"sync"
 )
 
-// turns lets as many writers compute at a time as there are cores, while others wait for the store: each that computes
-// holds large buffers, of which kopia keeps only as many for the next.
+// turns lets half as many writers compute at a time as there are cores, while others read the source and wait for the store.
+// Each that computes takes two large buffers of kopia's for error correction, and kopia keeps one per core: any more are made and
+// cleared for every piece, under a lock that all wait for.
 type turns chan struct{}
 
-func newTurns() turns { return make(turns, runtime.GOMAXPROCS(0)) }
+func newTurns() turns { return make(turns, max(1, runtime.GOMAXPROCS(0)/2)) }
 
 type turnKey struct{}
 
