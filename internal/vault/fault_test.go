@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, writeForEver(Location{URL: url}))
 		os.Exit(1)
 	}
-	if what, url, ok := strings.Cut(os.Getenv(manyEnv), " "); ok {
+	if what, url, ok := strings.Cut(os.Getenv(manyEnv), "="); ok {
 		if err := withMany(what, url); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
