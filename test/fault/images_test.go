@@ -86,9 +86,9 @@ func TestExportIsKilled(t *testing.T) {
 	p.image("volume-a", 64)
 	p.image("volume-b", 8)
 	first := p.Backup("rbd")
-	p.change("volume-a", 1)
+	p.overwrite("volume-a", 64, 1)
 	p.change("volume-b", 1)
-	run := p.Start("backup", "rbd")
+	run := p.Start(slowly...)
 	run.FreezeChild(0, exporting("volume-a")).Signal(t, 9)
 	r := run.Wait()
 	var second point.Point

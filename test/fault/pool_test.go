@@ -67,14 +67,29 @@ func (p *pool) rbd(args ...string) string {
 // image makes an image of that many MiB, all of it written.
 func (p *pool) image(name string, mib int64) {
 	p.t.Helper()
-	i := &lab.Image{Pool: "volumes", Name: name, Size: mib * mebi}
-	for n := range mib / 4 {
-		i.Do("write", n*4*mebi, 4*mebi, n+mib)
-	}
-	if err := p.lab.MakeImages(p.t.Context(), i); err != nil {
+	if err := p.lab.MakeImages(p.t.Context(), filled(name, mib, mib)); err != nil {
 		p.t.Fatal(err)
 	}
 }
+
+func filled(name string, mib, seed int64) *lab.Image {
+	i := &lab.Image{Pool: "volumes", Name: name, Size: mib * mebi}
+	for n := range mib / 4 {
+		i.Do("write", n*4*mebi, 4*mebi, n+seed)
+	}
+	return i
+}
+
+// overwrite writes all of an image anew, so that its export lasts.
+func (p *pool) overwrite(name string, mib, seed int64) {
+	p.t.Helper()
+	if err := p.lab.ChangeImages(p.t.Context(), filled(name, mib, 1000+seed)); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// slowly has a run read so little in a second that an export is met whatever else the machine does.
+var slowly = []string{"backup", "rbd", "--limit", "16MiB"}
 
 // change writes a little, at a place that n chooses.
 func (p *pool) change(name string, n int64) {
