@@ -118,7 +118,7 @@ func discover(ctx context.Context, o initOptions, file string) (*config.Config, 
 	cfg, err := config.Parse(file, config.Render(config.Config{
 		Cloud: o.cloud, State: o.state, Kit: filepath.Join(o.state, "kit"),
 		Tiers: []config.Tier{{
-			Name: "local", URL: config.FileURL(o.vault), Keep: config.DefaultKeep, Reserve: config.DefaultReserve,
+			Name: "local", URL: config.FileURL(o.vault), Keep: config.Keep{Rules: config.Rules{Age: config.DefaultKeep}}, Reserve: config.DefaultReserve,
 			Passphrase: secret.Ref{File: filepath.Join(filepath.Dir(file), "passphrase")},
 		}},
 		Kolla: config.Kolla{Inventory: o.inventory, Config: o.kolla, Tolerate: config.DefaultTolerate},

@@ -26,8 +26,8 @@ type Tier struct {
 	Name       string
 	URL        string // file:///path; later s3:// and sftp://
 	Passphrase SecretRef
-	Keep       time.Duration // how long points stay; default 7 days for the first tier
-	Reserve    float64       // share of the space that stays free, 0 to 1; default 0.10
+	Keep       Keep    // which points stay; default those of the last 7 days for the first tier
+	Reserve    float64 // share of the space that stays free, 0 to 1; default 0.10
 }
 
 // SecretRef says where a secret comes from; the zero value means that it is asked for on the terminal.

@@ -71,7 +71,8 @@ tiers:
   - name: local
     url: file:///srv/vault
     passphrase: {file: pass}
-  - {name: far, url: "file:far vault", passphrase: {command: "pass show holdfast"}, keep: 90d, reserve: 2.5%}
+  - {name: far, url: "file:far vault", passphrase: {command: "pass show holdfast"}, reserve: 2.5%,
+     keep: {age: 90d, within: 1w, last: 3, daily: 14, weekly: 5, monthly: 12, yearly: 7, zone: Europe/Paris, sources: {rbd: {age: 30d}, mariadb: {monthly: 24}}}}
 kolla:
   inventory: [multinode, /etc/extra]
   vault_password: {file: /root/vp}
@@ -112,10 +113,14 @@ func wholeConfig(file string) Config {
 		File:  file,
 		Cloud: "prod", State: "/srv/state", Kit: "/srv/state/kit",
 		Tiers: []Tier{
-			{Name: "local", URL: "file:///srv/vault", Passphrase: secret.Ref{File: "/etc/hf/pass"}, Keep: 7 * Day, Reserve: 0.1},
+			{Name: "local", URL: "file:///srv/vault", Passphrase: secret.Ref{File: "/etc/hf/pass"}, Keep: Keep{Rules: Rules{Age: 7 * Day}}, Reserve: 0.1},
 			{
 				Name: "far", URL: "file:///etc/hf/far%20vault", Passphrase: secret.Ref{Command: "pass show holdfast"},
-				Keep: 90 * Day, Reserve: 0.025,
+				Reserve: 0.025,
+				Keep: Keep{
+					Rules: Rules{Age: 90 * Day, Within: Week, Last: 3, Daily: 14, Weekly: 5, Monthly: 12, Yearly: 7}, Zone: "Europe/Paris",
+					Sources: map[string]Rules{"rbd": {Age: 30 * Day}, "mariadb": {Monthly: 24}},
+				},
 			},
 		},
 		Kolla: Kolla{
@@ -165,7 +170,7 @@ func TestParseDefaults(t *testing.T) {
 	}
 	want := Config{
 		File: "/etc/hf/holdfast.yml", Cloud: "c", State: "/var/lib/holdfast", Kit: "/var/lib/holdfast/kit",
-		Tiers: []Tier{{Name: "local", URL: "file:///v", Keep: 7 * 24 * time.Hour, Reserve: 0.1}},
+		Tiers: []Tier{{Name: "local", URL: "file:///v", Keep: Keep{Rules: Rules{Age: 7 * 24 * time.Hour}}, Reserve: 0.1}},
 		Kolla: Kolla{Config: "/etc/kolla", Tolerate: 0.1},
 	}
 	if diff := cmp.Diff(want, *got); diff != "" {

@@ -50,13 +50,13 @@ func (d *decoder) tier(n *yaml.Node, at string) Tier {
 	t := Tier{Reserve: DefaultReserve}
 	first := strings.HasSuffix(at, "[0]")
 	if first {
-		t.Keep = DefaultKeep
+		t.Keep = Keep{Rules: Rules{Age: DefaultKeep}}
 	}
 	d.mapping(n, at,
 		required("name", d.text(&t.Name, aName, d.unique("tier name"))),
 		required("url", d.url(&t.URL)),
 		optional("passphrase", d.secret(&t.Passphrase, "file", "command")),
-		field{"keep", !first, d.duration(&t.Keep)},
+		field{"keep", !first, d.keep(&t.Keep)},
 		optional("reserve", d.share(&t.Reserve)),
 	)
 	return t

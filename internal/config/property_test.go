@@ -54,7 +54,7 @@ func aConfig(t *rapid.T) Config {
 	}
 	for _, name := range rapid.SliceOfNDistinct(names, 1, 4, rapid.ID).Draw(t, "tiers") {
 		c.Tiers = append(c.Tiers, Tier{
-			Name: name, URL: FileURL("/v/" + name), Keep: spans.Draw(t, "keep"), Reserve: share.Draw(t, "reserve"),
+			Name: name, URL: FileURL("/v/" + name), Keep: aKeep(t), Reserve: share.Draw(t, "reserve"),
 			Passphrase: rapid.OneOf(rapid.Just(secret.Ref{}), aSecret(false)).Draw(t, "passphrase"),
 		})
 	}
@@ -84,6 +84,26 @@ func aConfig(t *rapid.T) Config {
 	}
 	return c
 }
+
+func aKeep(t *rapid.T) Keep {
+	k := Keep{Rules: someRules.Draw(t, "rules"), Zone: rapid.SampledFrom([]string{"", "UTC", "America/St_Johns"}).Draw(t, "zone")}
+	for _, source := range rapid.SliceOfNDistinct(rapid.SampledFrom(ruledSources), 0, 2, rapid.ID).Draw(t, "ruled sources") {
+		if k.Sources == nil {
+			k.Sources = map[string]Rules{}
+		}
+		k.Sources[source] = someRules.Draw(t, "rules of "+source)
+	}
+	return k
+}
+
+var someRules = rapid.Custom(func(t *rapid.T) (r Rules) {
+	if r.Age = rapid.OneOf(rapid.Just(time.Duration(0)), spans).Draw(t, "age"); r.Age == 0 || rapid.Bool().Draw(t, "more") {
+		counts := rapid.IntRange(0, mostKept)
+		r.Within, r.Daily, r.Weekly, r.Monthly, r.Yearly = spans.Draw(t, "within"), counts.Draw(t, "daily"), counts.Draw(t, "weekly"), counts.Draw(t, "monthly"), counts.Draw(t, "yearly")
+		r.Last = counts.Draw(t, "last")
+	}
+	return r
+})
 
 func aSelector(t *rapid.T, database bool) Selector {
 	s := Selector{Pool: rapid.SampledFrom([]string{"volumes", "images"}).Draw(t, "pool")}

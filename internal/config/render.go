@@ -68,7 +68,8 @@ func (w *writer) nest(by string, write func()) {
 
 func (w *writer) tiers(tiers []Tier) {
 	w.line("")
-	w.comment("Each tier is a place with a vault of its own. keep: how long points stay (36h, 7d, 4w, 1y).")
+	w.comment("Each tier is a place with a vault of its own. keep: how long points stay (36h, 7d, 4w, 1y),")
+	w.comment("or rules such as {age: 7d, daily: 14, monthly: 12}.")
 	w.comment("reserve: the share of the space that stays free. Without passphrase it is asked for on the terminal.")
 	w.key("tiers", "", false)
 	for i, t := range tiers {
@@ -77,7 +78,8 @@ func (w *writer) tiers(tiers []Tier) {
 			w.key("name", quote(t.Name), false)
 			w.key("url", quote(t.URL), false)
 			w.secret("passphrase", t.Passphrase)
-			w.key("keep", FormatDuration(t.Keep), i == 0 && t.Keep == DefaultKeep)
+			keep := renderKeep(t.Keep)
+			w.key("keep", keep, i == 0 && keep == FormatDuration(DefaultKeep))
 			w.key("reserve", formatShare(t.Reserve), t.Reserve == DefaultReserve)
 		})
 	}
