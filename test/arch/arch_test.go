@@ -22,6 +22,7 @@ var layers = [][]string{
 	{"internal/point", "internal/config"},
 	{"internal/inventory", "internal/control", "internal/cephcmd", "internal/rows"},
 	{"internal/source", "internal/vault"},
+	{"internal/retention"},
 	{"internal/backup", "internal/restore", "internal/verify", "internal/kit", "internal/report"},
 	{"internal/cli"},
 	{"cmd/holdfast"},
