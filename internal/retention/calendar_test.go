@@ -247,6 +247,27 @@ func TestTombstone(t *testing.T) {
 	}
 }
 
+// TestNobodyCapturesIt: of what is left out since three good runs only the newest copy stays, since no newer ones come.
+func TestNobodyCapturesIt(t *testing.T) {
+	points := append(every(t, "2026-03-01", "2026-03-03", config.Day, "rbd a", "rbd b"), every(t, "2026-03-04", "2026-03-08", config.Day, "rbd a")...)
+	in := Input{Points: points, Keep: config.Keep{Rules: config.Rules{Last: 2}}, Now: at(t, "2026-03-08")}
+	wantStay(t, decide(t, in), "2026-03-03T00:00", "2026-03-07T00:00", "2026-03-08T00:00")
+}
+
+// TestTriedAgain: what a failed run last told of an image is still known when the run's point has left.
+func TestTriedAgain(t *testing.T) {
+	points := append(every(t, "2026-03-01", "2026-03-01", config.Day, "rbd a", "rbd b"), every(t, "2026-03-02", "2026-03-04", config.Day, "rbd a")...)
+	points = append(points, taken(at(t, "2026-03-05"), "rbd b=failed"), taken(at(t, "2026-03-06"), "rbd a"))
+	in := Input{
+		Points: points, Keep: config.Keep{Rules: config.Rules{Last: 4}}, Last: config.Keep{Rules: config.Rules{Age: config.Day}}, Now: at(t, "2026-03-20"),
+	}
+	p := decide(t, in)
+	wantStay(t, p, "2026-03-01T00:00", "2026-03-02T00:00", "2026-03-03T00:00", "2026-03-04T00:00", "2026-03-06T00:00")
+	in = without(in, removed(p))
+	in.View = &p.View
+	wantStay(t, decide(t, in), stay(p)...)
+}
+
 func TestNextTier(t *testing.T) {
 	points := every(t, "2026-03-01T02:00", "2026-03-05T02:00", config.Day, "rbd a")
 	in := Input{Points: points, Keep: config.Keep{Rules: config.Rules{Last: 1}}, Now: at(t, "2026-03-05T03:00"), Next: &Next{

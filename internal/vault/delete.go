@@ -79,7 +79,7 @@ func (v *Vault) Sweep(ctx context.Context, orphans ...Orphan) error {
 }
 
 // Delete removes a point: first its record and what seals it, then its sources, so that a cut leaves orphans and never
-// half a point. Its bytes go with Maintain.
+// half a point. Its bytes go with Maintain. A point on hold is refused.
 func (v *Vault) Delete(ctx context.Context, pointID string) error {
 	if err := v.delete(ctx, pointID); err != nil {
 		return problem.Wrap(err, "delete point", pointID)
@@ -88,6 +88,9 @@ func (v *Vault) Delete(ctx context.Context, pointID string) error {
 }
 
 func (v *Vault) delete(ctx context.Context, pointID string) error {
+	if err := v.refuseHeld(ctx, pointID); err != nil {
+		return err
+	}
 	m, err := v.sealed(ctx, pointID)
 	if err != nil {
 		return err
