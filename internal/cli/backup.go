@@ -119,7 +119,7 @@ func (a *app) takePoint(ctx context.Context, s setup, o backupOptions) error {
 	if err != nil {
 		return err
 	}
-	p.Tiers = tiers(s.v, p, nil)
+	p.Tiers = tiers(s.v, p, nil, nil)
 	return errors.Join(a.tellPoint(p), verdict(p))
 }
 

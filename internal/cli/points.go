@@ -21,14 +21,16 @@ import (
 const dateTime = "2006-01-02 15:04:05"
 
 func newPointsCommand(a *app) *cobra.Command {
-	return &cobra.Command{
+	c := &cobra.Command{
 		Use:         "points",
 		Short:       "list the recovery points",
 		Long:        "Lists the recovery points of the first tier, oldest first. Times are UTC.",
-		Args:        cobra.NoArgs,
+		Args:        noArgs,
 		Annotations: ends(problem.Unreachable),
 		RunE:        func(c *cobra.Command, _ []string) error { return a.points(c.Context()) },
 	}
+	c.AddCommand(newHoldCommand(a), newReleaseCommand(a))
+	return c
 }
 
 // listed is a point as points --json tells it: without its components, but with counts.
@@ -44,9 +46,9 @@ func (a *app) points(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		found := a.findings(cfg)
+		found, holds := a.findings(cfg), a.holds(ctx, v)
 		for i := range points {
-			points[i].Tiers = tiers(v, points[i], found)
+			points[i].Tiers = tiers(v, points[i], found, holds)
 		}
 		return a.tellPoints(points)
 	})
@@ -64,11 +66,21 @@ func (a *app) tellPoints(points []point.Point) error {
 		a.warn("there are no points yet: holdfast backup takes one")
 		return nil
 	}
-	t := report.NewTable("POINT", "STARTED", "TOOK", "STATE", "SOURCES").AlignRight("TOOK")
+	t := report.NewTable("POINT", "STARTED", "TOOK", "STATE", "SOURCES", "").AlignRight("TOOK")
 	for _, p := range points {
-		t.Row(p.ID, p.Started.UTC().Format(dateTime), report.Span(p.Finished.Sub(p.Started)), string(p.State), sources(p))
+		t.Row(p.ID, p.Started.UTC().Format(dateTime), report.Span(p.Finished.Sub(p.Started)), string(p.State), sources(p), onHold(p))
 	}
 	return a.printf("%s", t)
+}
+
+// onHold tells in which tiers a point is on hold.
+func onHold(p point.Point) string {
+	for _, t := range p.Tiers {
+		if strings.HasPrefix(t.KeepReason, holdReason) {
+			return t.KeepReason
+		}
+	}
+	return ""
 }
 
 // sources tells the counts of each source: "kolla 8/8  mariadb 2/3".
@@ -117,7 +129,7 @@ func describePoint(p point.Point) string {
 	b.WriteString(t.String())
 	b.WriteString(describeServers(p.Servers()))
 	for _, tier := range p.Tiers {
-		fmt.Fprintf(&b, "\ntier %s holds it, %s\n", tier.Tier, since(tier.Verified))
+		fmt.Fprintf(&b, "\ntier %s holds it, %s; %s\n", tier.Tier, since(tier.Verified), tier.KeepReason)
 	}
 	for _, c := range p.Components {
 		describeComponent(&b, c)

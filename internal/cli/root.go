@@ -26,6 +26,7 @@ func (a *app) commands() []*cobra.Command {
 		newPointsCommand(a),
 		newShowCommand(a),
 		newVerifyCommand(a),
+		newPruneCommand(a),
 		newRestoreCommand(a),
 		newSnapshotsCommand(a),
 		newStatusCommand(a),

@@ -51,18 +51,31 @@ func (a *app) withPoint(ctx context.Context, name string, do func(*config.Config
 		if err != nil {
 			return err
 		}
-		p.Tiers = tiers(v, p, a.findings(cfg))
+		p.Tiers = tiers(v, p, a.findings(cfg), a.holds(ctx, v))
 		p.Components = append([]point.Component{}, p.Components...) // in JSON none is an empty list
 		return do(cfg, v, p)
 	})
 }
 
 // tiers says that the tier of v holds a point, and since when that is known to be whole.
-func tiers(v *vault.Vault, p point.Point, found verify.Findings) []point.Tier {
-	return []point.Tier{{
-		Tier: v.Location().Tier, Held: true, Verified: found.Good(p.ID),
-		KeepReason: "points stay until an operator removes them",
-	}}
+func tiers(v *vault.Vault, p point.Point, found verify.Findings, holds map[string]point.Hold) []point.Tier {
+	why := "points stay until an operator removes them"
+	if h, ok := holds[p.ID]; ok {
+		why = holdReason + h.Reason
+	}
+	return []point.Tier{{Tier: v.Location().Tier, Held: true, Verified: found.Good(p.ID), KeepReason: why}}
+}
+
+// holdReason begins the reason why a point stays that is on hold.
+const holdReason = "on hold: "
+
+// holds are those of the vault's points; what cannot be read of them is only told.
+func (a *app) holds(ctx context.Context, v *vault.Vault) map[string]point.Hold {
+	all, err := v.Holds(ctx)
+	if err != nil {
+		a.warn(err.Error())
+	}
+	return all
 }
 
 // findings are what verifications found; a record that cannot be read proves nothing.

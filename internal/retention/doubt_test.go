@@ -76,7 +76,7 @@ func TestManyPoints(t *testing.T) {
 		points, last int
 		want         []DoubtKind
 	}{
-		{5, 1, nil}, {8, 4, nil},         // few
+		{5, 1, nil}, {8, 4, nil}, // few
 		{10, 5, nil},                     // half
 		{11, 5, []DoubtKind{ManyPoints}}, // more than half
 		{400, 300, nil}, {401, 300, []DoubtKind{ManyPoints}},

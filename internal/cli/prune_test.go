@@ -1,0 +1,128 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"holdfast/internal/point"
+	"holdfast/internal/secret"
+	"holdfast/internal/vault"
+)
+
+// tiersOf makes a vault with daily points in each of the named tiers and returns the configuration.
+func tiersOf(t *testing.T, first time.Time, days int, names ...string) string {
+	t.Helper()
+	dir := t.TempDir()
+	text := "cloud: test\nstate: state\ntiers:\n"
+	for _, name := range names {
+		loc := vault.Location{Tier: name, URL: "file://" + filepath.Join(dir, name)}
+		text += fmt.Sprintf("  - {name: %s, url: 'file:%s', passphrase: {file: pass}, reserve: 0%%, keep: {last: 2}}\n", name, name)
+		if err := vault.Create(t.Context(), loc, secret.New("words"), vault.CreateOptions{Cloud: "test"}); err != nil {
+			t.Fatal(err)
+		}
+		v, err := vault.Open(t.Context(), loc, secret.New("words"), vault.OpenOptions{Cloud: "test"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for day := range days {
+			at := first.AddDate(0, 0, day)
+			p := point.Point{ID: point.NewID(at)[:15], Cloud: "test", Started: at, Finished: at, State: point.Complete}
+			p.Components = []point.Component{{Source: "kolla", Name: "ctl1", State: point.Good, Required: true, Started: at}}
+			if err := v.SealPoint(t.Context(), p); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := v.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, content := range map[string]string{"pass": "words\n", "holdfast.yml": text} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return filepath.Join(dir, "holdfast.yml")
+}
+
+// TestPruneAndHolds: what would leave, which of it a hold keeps in which tier, and that nothing leaves the first tier before
+// the next one is known to have it.
+func TestPruneAndHolds(t *testing.T) {
+	first := time.Date(2026, 3, 1, 2, 0, 0, 0, time.UTC)
+	file := tiersOf(t, first, 4, "local", "far")
+	run := func(args ...string) (int, string, string) {
+		a, stdout, stderr := testApp("")
+		env := a.env
+		env.Now = func() time.Time { return first.AddDate(0, 0, 3).Add(time.Hour) }
+		env.Getenv = func(name string) string { return map[string]string{"SUDO_USER": "ann"}[name] }
+		return Main(t.Context(), append(args, "-c", file), env), stdout.String(), stderr.String()
+	}
+	if code, _, errs := run("prune"); code != 2 || !strings.Contains(errs, "--dry-run") {
+		t.Errorf("without --dry-run: %d %s", code, errs)
+	}
+	if code, out, errs := run("points", "hold", "20260301", "--reason", "audit"); code != 0 || strings.Count(out, "is on hold in tier") != 2 {
+		t.Fatalf("hold: %d %s %s", code, out, errs)
+	}
+	code, out, errs := run("prune", "--dry-run")
+	for _, want := range []string{
+		"keep    on hold: audit", "keep  tier far has no verified copy of it yet", "tier local: of 4 points 0 would leave\n",
+		"remove  no rule wants it, begun 2 days ago\n", "tier far: of 4 points 1 would leave\n",
+	} {
+		if code != 0 || !strings.Contains(out, want) {
+			t.Errorf("%d: no %q in\n%s%s", code, want, out, errs)
+		}
+	}
+	code, out, _ = run("points", "release", "20260301", "--tier", "far", "--json")
+	var released []heldIn
+	if err := json.Unmarshal([]byte(out), &released); code != 0 || err != nil || len(released) != 1 || released[0] != (heldIn{"20260301-020000", "far", nil}) {
+		t.Errorf("release: %d %s", code, out)
+	}
+	code, out, _ = run("prune", "--dry-run", "--tier", "far", "--json")
+	var plans []pruned
+	if err := json.Unmarshal([]byte(out), &plans); code != 0 || err != nil || len(plans) != 1 || plans[0].Removed != 2 || !plans[0].DryRun || plans[0].NeedsConfirmation {
+		t.Errorf("json: %d %v %s", code, err, out)
+	}
+	if code, out, _ := run("points"); code != 0 || !strings.Contains(out, "kolla 1/1  on hold: audit\n") {
+		t.Errorf("points: %d %s", code, out)
+	}
+	if code, out, _ := run("show", "20260301", "--json"); code != 0 || !strings.Contains(out, `"keep_reason": "on hold: audit"`) {
+		t.Errorf("show: %d %s", code, out)
+	}
+}
+
+func TestHoldProblems(t *testing.T) {
+	file := tiersOf(t, time.Date(2026, 3, 1, 2, 0, 0, 0, time.UTC), 1, "local", "far")
+	run := func(args ...string) (int, string) {
+		a, _, stderr := testApp("")
+		return Main(t.Context(), append(args, "-c", file), a.env), stderr.String()
+	}
+	for _, c := range []struct {
+		args []string
+		code int
+		want string
+	}{
+		{[]string{"points", "hold", "20260301"}, 2, "reason"},
+		{[]string{"points", "hold", "20260301", "--reason", "a\nb"}, 2, "a line of text"},
+		{[]string{"points", "hold", "2027", "--reason", "x"}, 4, "no point is named"},
+		{[]string{"points", "release", "20260301"}, 4, "is not on hold"},
+		{[]string{"points", "what"}, 2, "what"},
+		{[]string{"prune", "--dry-run", "--tier", "moon"}, 2, `no tier is named "moon"`},
+	} {
+		if code, errs := run(c.args...); code != c.code || !strings.Contains(errs, c.want) {
+			t.Errorf("%v: %d %s", c.args, code, errs)
+		}
+	}
+	if err := os.RemoveAll(filepath.Join(filepath.Dir(file), "far")); err != nil {
+		t.Fatal(err)
+	}
+	if code, errs := run("points", "hold", "20260301", "--reason", "x"); code != 3 || !strings.Contains(errs, "far") {
+		t.Errorf("one tier away: %d %s", code, errs)
+	}
+	if code, errs := run("prune", "--dry-run"); code != 5 || !strings.Contains(errs, "far") {
+		t.Errorf("one tier away: %d %s", code, errs)
+	}
+}
