@@ -38,6 +38,19 @@ func TestEveryKeyIsDocumented(t *testing.T) {
 	}
 }
 
+// TestRetentionExampleIsRead holds the example of the retention guide to the reader.
+func TestRetentionExampleIsRead(t *testing.T) {
+	doc, err := os.ReadFile("../../docs/user/retention.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(doc), "```yaml\n")
+	example, _, _ := strings.Cut(rest, "```")
+	if c, err := Parse("/etc/holdfast/holdfast.yml", []byte("cloud: prod\n"+example)); err != nil || len(c.Tiers) != 2 || c.Tiers[1].Keep.For("rbd").Weekly != 8 {
+		t.Errorf("example: %+v, %v", c, err)
+	}
+}
+
 // TestDocumentedExampleIsRead holds the page's example to the reader.
 func TestDocumentedExampleIsRead(t *testing.T) {
 	doc, err := os.ReadFile("../../docs/user/configuration.md")

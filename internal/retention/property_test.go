@@ -283,3 +283,40 @@ func TestSpaceOnlyTakes(t *testing.T) {
 		}
 	})
 }
+
+// TestDayByDay prunes after every run: whatever the runs brought, of each component the newest copy of all that there ever
+// was is there, and a newest one that is not damaged.
+func TestDayByDay(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		in := anInput(t)
+		in.Points, in.Last, in.Next, in.Space = nil, config.Keep{}, nil, nil
+		newest := map[string]string{} // point by component
+		for day := range rapid.IntRange(1, 40).Draw(t, "days") {
+			h := aPoint(t, fmt.Sprintf("d%02d", day))
+			h.Started = epoch.AddDate(0, 0, day)
+			for _, c := range h.Components {
+				if c.State == point.Good {
+					newest[c.Source+" "+c.Name] = h.ID
+					if !h.Damaged {
+						newest["whole "+c.Source+" "+c.Name] = h.ID
+					}
+				}
+			}
+			in.Points, in.Now = append(in.Points, h), h.Started.Add(2*time.Hour)
+			if rapid.Bool().Draw(t, "full") {
+				in = full(t, in)
+			}
+			plan, err := Decide(in)
+			if err != nil {
+				t.Fatal(err)
+			}
+			in = without(in, removed(plan))
+			in.View = &plan.View
+			for what, id := range newest {
+				if !slices.ContainsFunc(in.Points, func(h Held) bool { return h.ID == id }) {
+					t.Fatalf("day %d: the newest copy of %s has left with %s", day, what, id)
+				}
+			}
+		}
+	})
+}
