@@ -28,6 +28,13 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, writeForEver(Location{URL: url}))
 		os.Exit(1)
 	}
+	if from, to, ok := strings.Cut(os.Getenv(copierEnv), " "); ok {
+		if err := copyAll(Location{URL: from}, Location{URL: to}); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	if what, url, ok := strings.Cut(os.Getenv(manyEnv), "="); ok {
 		if err := withMany(what, url); err != nil {
 			fmt.Fprintln(os.Stderr, err)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/kopia/kopia/repo"
 	"github.com/kopia/kopia/repo/blob"
 	"github.com/kopia/kopia/repo/content"
 	"github.com/kopia/kopia/repo/object"
@@ -88,19 +89,22 @@ func (s *Session) lostContent(id object.ID) ([]content.ID, error) {
 	return nil, nil
 }
 
+// proveMended is Vault's for what the session mended.
+func (s *Session) proveMended(ctx context.Context) error { return s.v.proveMended(ctx, s.w, s.mended) }
+
 // proveMended reads from the store what was lost or in doubt and is in the vault now, and ends the doubts about it.
-func (s *Session) proveMended(ctx context.Context) error {
-	for _, id := range s.mended.all() {
-		info, err := s.w.ContentInfo(ctx, id)
+func (v *Vault) proveMended(ctx context.Context, w repo.DirectRepositoryWriter, mended contentSet) error {
+	for _, id := range mended.all() {
+		info, err := w.ContentInfo(ctx, id)
 		if err == nil {
-			_, err = s.v.content(ctx, info)
+			_, err = v.content(ctx, info)
 		}
 		if err != nil {
 			return fmt.Errorf("content %v, written anew: %w", id, err)
 		}
 	}
-	if s.mended.len() > 0 {
-		_ = s.v.trust(ctx, s.mended.has) // a doubt that stays costs the next session a read
+	if mended.len() > 0 {
+		_ = v.trust(ctx, mended.has) // a doubt that stays costs the next session a read
 	}
 	return nil
 }

@@ -60,9 +60,25 @@ func (c contents) entries(ctx context.Context, id object.ID, size int64) ([]obje
 
 // packs knows how long the packs in the store are.
 type packs struct {
-	store blob.Reader
-	mu    sync.Mutex
-	known map[blob.ID]int64 // -1 is missing
+	store  blob.Storage
+	mu     sync.Mutex
+	known  map[blob.ID]int64
+	listed bool
+}
+
+// list learns the lengths of all packs by one listing of the store.
+func (p *packs) list(ctx context.Context) error {
+	for _, prefix := range []blob.ID{"p", "q"} {
+		err := p.store.ListBlobs(ctx, prefix, func(m blob.Metadata) error {
+			p.known[m.BlobID] = m.Length
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("list packs: %w", err)
+		}
+	}
+	p.listed = true
+	return nil
 }
 
 func (p *packs) length(ctx context.Context, id blob.ID) (int64, error) {
@@ -111,6 +127,11 @@ func (c contents) check(ctx context.Context, key []byte, id content.ID) error {
 	if err != nil {
 		return fmt.Errorf("read content %v: %w", id, err)
 	}
+	return named(key, id, data)
+}
+
+// named proves that the bytes of a content have the hash by which it is named.
+func named(key []byte, id content.ID, data []byte) error {
 	h, err := blake3.NewKeyed(key)
 	if err != nil {
 		return err

@@ -138,16 +138,7 @@ func (v *Vault) newVerifier(ctx context.Context, opts VerifyOptions) (*verifier,
 // listPacks returns the lengths of all packs, by one listing of the store.
 func listPacks(ctx context.Context, st blob.Storage) (*packs, error) {
 	p := &packs{store: st, known: map[blob.ID]int64{}}
-	for _, prefix := range []blob.ID{"p", "q"} {
-		err := st.ListBlobs(ctx, prefix, func(m blob.Metadata) error {
-			p.known[m.BlobID] = m.Length
-			return nil
-		})
-		if err != nil {
-			return nil, fmt.Errorf("list packs: %w", err)
-		}
-	}
-	return p, nil
+	return p, p.list(ctx)
 }
 
 func (vf *verifier) run(ctx context.Context, pointID string) (Report, error) {

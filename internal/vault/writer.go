@@ -183,12 +183,18 @@ func (s *Session) count(t *Tree, id object.ID) error {
 
 // fail keeps the first error of the session, after which nothing more is written, and returns it.
 func (s *Session) fail(err error) error {
-	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
-		err = &problem.Error{Kind: problem.Failed, Op: "write to vault", Target: s.v.loc.URL, Cause: err,
-			Hint: "free space on the vault's filesystem or let older points expire; earlier points are whole"}
-	}
+	err = s.v.full(err)
 	s.err.CompareAndSwap(nil, &err)
 	return s.failed()
+}
+
+// full says what to do when err is that the vault has no more room.
+func (v *Vault) full(err error) error {
+	if !errors.Is(err, unix.ENOSPC) && !errors.Is(err, unix.EDQUOT) {
+		return err
+	}
+	return &problem.Error{Kind: problem.Failed, Op: "write to vault", Target: v.loc.URL, Cause: err,
+		Hint: "free space on the vault's filesystem or let older points expire; earlier points are whole"}
 }
 
 func (s *Session) failed() error {
