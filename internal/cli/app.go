@@ -27,6 +27,7 @@ type app struct {
 	quiet   bool
 	noColor bool
 	yes     bool
+	tier    string // --tier; "" is the first
 
 	mu      sync.Mutex     // of display: an interruption comes at any time
 	display report.Display // nil until a command shows progress

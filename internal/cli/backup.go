@@ -13,7 +13,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"holdfast/internal/backup"
-	"holdfast/internal/config"
 	"holdfast/internal/point"
 	"holdfast/internal/problem"
 	"holdfast/internal/report"
@@ -75,11 +74,8 @@ func (a *app) backup(ctx context.Context, names []string, o backupOptions) error
 		go described()
 	}
 	s := setup{cfg: cfg, described: described, chosen: chosen}
-	if o.limit != "" {
-		s.limit, err = config.ParseSize(o.limit)
-		if err != nil || s.limit < config.LeastLimit {
-			return problem.New(problem.Usage, "write a number with its unit, such as 100MiB", "--limit %q is not a size of at least 64KiB", o.limit)
-		}
+	if s.limit, err = parseLimit(o.limit); err != nil {
+		return err
 	}
 	if slices.Contains(chosen, rbd.SourceName) {
 		s.maps = clusterMaps(ctx, cfg, described)

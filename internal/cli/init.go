@@ -33,9 +33,10 @@ func newInitCommand(a *app) *cobra.Command {
 	var o initOptions
 	c := &cobra.Command{
 		Use:   "init",
-		Short: "write holdfast.yml, create the local vault and the recovery kit",
-		Long: "Finds Kolla's inventory and configuration, writes a commented holdfast.yml unless there is one, creates the vault of the\n" +
-			"first tier unless there is one, and writes the recovery kit. Running it again changes nothing that is there.",
+		Short: "write holdfast.yml, create the vaults and the recovery kit",
+		Long: "Finds Kolla's inventory and configuration, writes a commented holdfast.yml unless there is one, creates the vaults of\n" +
+			"the tiers that have none, and writes the recovery kit. Running it again changes nothing that is there: a tier that was\n" +
+			"added to holdfast.yml gets its vault.",
 		Args:        cobra.NoArgs,
 		Annotations: ends(problem.Unreachable),
 		RunE:        func(c *cobra.Command, _ []string) error { return a.init(c.Context(), o) },
@@ -59,7 +60,6 @@ func (a *app) init(ctx context.Context, o initOptions) error {
 	if err != nil {
 		return err
 	}
-	tier := cfg.Tiers[0]
 	if err := a.confirm(ctx, initPlan(file, write, cfg)); err != nil {
 		return err
 	}
@@ -68,10 +68,12 @@ func (a *app) init(ctx context.Context, o initOptions) error {
 			return err
 		}
 	}
-	if err := ensurePassphrase(tier); err != nil {
-		return err
+	for _, t := range cfg.Tiers {
+		if err := ensurePassphrase(t); err != nil {
+			return err
+		}
 	}
-	if err := a.ensureVault(ctx, cfg, tier); err != nil {
+	if err := a.ensureVaults(ctx, cfg); err != nil {
 		return err
 	}
 	return a.tellInit(file, cfg)
@@ -85,11 +87,13 @@ func initPlan(file string, write bool, cfg *config.Config) string {
 	} else {
 		fmt.Fprintf(&b, "  use %s as it is\n", file)
 	}
-	t := cfg.Tiers[0]
-	if t.Passphrase.File != "" {
-		fmt.Fprintf(&b, "  make a passphrase in %s, unless there is one\n", t.Passphrase.File)
+	for _, t := range cfg.Tiers {
+		if t.Passphrase.File != "" {
+			fmt.Fprintf(&b, "  make a passphrase in %s, unless there is one\n", t.Passphrase.File)
+		}
+		fmt.Fprintf(&b, "  create the vault of tier %s at %s, unless there is one\n", t.Name, t.URL)
 	}
-	fmt.Fprintf(&b, "  create the vault of tier %s at %s, unless there is one\n  write the recovery kit to %s\n", t.Name, t.URL, cfg.Kit)
+	fmt.Fprintf(&b, "  write the recovery kit to %s\n", cfg.Kit)
 	return b.String()
 }
 
@@ -210,43 +214,37 @@ func writeNew(file string, data []byte, mode fs.FileMode) error {
 	return nil
 }
 
-// ensureVault creates the vault unless there is one that opens, and writes the kit that belongs to it.
-func (a *app) ensureVault(ctx context.Context, cfg *config.Config, t config.Tier) error {
-	exists, err := vault.Exists(location(t))
-	if err != nil {
-		return err
-	}
-	pass, err := a.passphrase(ctx, t, !exists)
-	if err != nil {
-		return err
-	}
-	if !exists {
-		if err := vault.Create(ctx, location(t), pass, vault.CreateOptions{Cloud: cfg.Cloud}); err != nil {
-			return err
-		}
-	}
-	v, err := vault.Open(ctx, location(t), pass, vault.OpenOptions{Cloud: cfg.Cloud, State: cfg.State})
-	if err != nil {
-		return err
-	}
-	defer v.Close(context.WithoutCancel(ctx))
-	return a.writeKit(ctx, cfg, t, v, pass)
-}
-
 // initialized is the result of init as --json tells it.
 type initialized struct {
 	Config string `json:"config"`
 	Cloud  string `json:"cloud"`
-	Tier   string `json:"tier"`
+	Tier   string `json:"tier"` // the first
 	URL    string `json:"url"`
 	Kit    string `json:"kit"`
+
+	Tiers []madeTier `json:"tiers"`
+}
+
+// madeTier is a tier that has a vault.
+type madeTier struct {
+	Tier string `json:"tier"`
+	URL  string `json:"url"`
 }
 
 func (a *app) tellInit(file string, cfg *config.Config) error {
 	t := cfg.Tiers[0]
 	if a.json {
-		return a.printJSON(initialized{file, cfg.Cloud, t.Name, t.URL, cfg.Kit})
+		made := initialized{Config: file, Cloud: cfg.Cloud, Tier: t.Name, URL: t.URL, Kit: cfg.Kit}
+		for _, t := range cfg.Tiers {
+			made.Tiers = append(made.Tiers, madeTier{t.Name, t.URL})
+		}
+		return a.printJSON(made)
 	}
-	return a.printf("vault of tier %s: %s\nrecovery kit:  %s\n\nStore the kit outside the cloud, then run: holdfast kit confirm\n"+
-		"Next: holdfast doctor, then holdfast backup\n", t.Name, t.URL, cfg.Kit)
+	for _, t := range cfg.Tiers {
+		if err := a.printf("vault of tier %s: %s\n", t.Name, t.URL); err != nil {
+			return err
+		}
+	}
+	return a.printf("recovery kit:  %s\n\nStore the kit outside the cloud, then run: holdfast kit confirm\n"+
+		"Next: holdfast doctor, then holdfast backup\n", cfg.Kit)
 }

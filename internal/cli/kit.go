@@ -11,8 +11,6 @@ import (
 	"holdfast/internal/config"
 	"holdfast/internal/kit"
 	"holdfast/internal/problem"
-	"holdfast/internal/secret"
-	"holdfast/internal/vault"
 )
 
 func newKitCommand(a *app) *cobra.Command {
@@ -36,17 +34,12 @@ func newKitWriteCommand(a *app) *cobra.Command {
 }
 
 func (a *app) kitWrite(ctx context.Context, cfg *config.Config) error {
-	t := cfg.Tiers[0]
-	pass, err := a.passphrase(ctx, t, false)
+	tiers, err := a.openAll(ctx, cfg)
 	if err != nil {
 		return err
 	}
-	v, err := vault.Open(ctx, location(t), pass, vault.OpenOptions{Cloud: cfg.Cloud, State: cfg.State})
-	if err != nil {
-		return err
-	}
-	defer v.Close(context.WithoutCancel(ctx))
-	if err := a.writeKit(ctx, cfg, t, v, pass); err != nil {
+	defer closeAll(ctx, tiers)
+	if err := a.writeKit(ctx, cfg, tiers); err != nil {
 		return err
 	}
 	if a.json {
@@ -84,17 +77,19 @@ func newKitConfirmCommand(a *app) *cobra.Command {
 	}
 }
 
-// writeKit writes the kit of a tier's vault.
-func (a *app) writeKit(ctx context.Context, cfg *config.Config, t config.Tier, v *vault.Vault, pass secret.Secret) error {
-	blobs, err := v.KitBlobs(ctx)
-	if err != nil {
-		return err
-	}
+// writeKit writes the kit of the tiers' vaults.
+func (a *app) writeKit(ctx context.Context, cfg *config.Config, tiers []opened) error {
 	k := kit.Kit{
 		Cloud: cfg.Cloud, Written: a.env.Now().UTC(),
 		Versions:    kit.Versions{Holdfast: VersionText(), Kopia: kopiaVersion()},
-		Tiers:       []kit.Tier{{Name: t.Name, URL: t.URL, Passphrase: pass, Blobs: blobs}},
 		Credentials: credentials(cfg),
+	}
+	for _, t := range tiers {
+		blobs, err := t.v.KitBlobs(ctx)
+		if err != nil {
+			return err
+		}
+		k.Tiers = append(k.Tiers, kit.Tier{Name: t.Name, URL: t.URL, Passphrase: t.pass, Blobs: blobs})
 	}
 	return kit.Write(cfg.Kit, k)
 }

@@ -24,11 +24,12 @@ func newPointsCommand(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:         "points",
 		Short:       "list the recovery points",
-		Long:        "Lists the recovery points of the first tier, oldest first. Times are UTC.",
+		Long:        "Lists the recovery points of the first tier, or of the one that --tier names, oldest first. Times are UTC.",
 		Args:        noArgs,
 		Annotations: ends(problem.Unreachable),
 		RunE:        func(c *cobra.Command, _ []string) error { return a.points(c.Context()) },
 	}
+	a.tierFlag(c)
 	c.AddCommand(newHoldCommand(a), newReleaseCommand(a))
 	return c
 }
@@ -95,7 +96,7 @@ func sources(p point.Point) string {
 }
 
 func newShowCommand(a *app) *cobra.Command {
-	return &cobra.Command{
+	c := &cobra.Command{
 		Use:   "show POINT",
 		Short: "show a recovery point: components, identities and proofs",
 		Long: "Shows a recovery point. POINT is an id, a unique beginning of one, latest (the newest complete point) or\n" +
@@ -105,6 +106,8 @@ func newShowCommand(a *app) *cobra.Command {
 		ValidArgsFunction: a.completePoint,
 		RunE:              func(c *cobra.Command, args []string) error { return a.show(c.Context(), args[0]) },
 	}
+	a.tierFlag(c)
+	return c
 }
 
 func (a *app) show(ctx context.Context, name string) error {

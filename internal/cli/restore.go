@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"holdfast/internal/config"
 	"holdfast/internal/host"
@@ -33,7 +32,9 @@ type restoreOptions struct {
 	dryRun bool
 }
 
-func (o *restoreOptions) add(a *app, flags *pflag.FlagSet) {
+func (o *restoreOptions) add(a *app, c *cobra.Command) {
+	flags := c.Flags()
+	a.tierFlag(c)
 	a.yesFlag(flags)
 	flags.StringSliceVar(&o.accept, "accept", nil, "go on although this speaks against it: "+strings.Join(restore.Acceptable, ", "))
 	flags.BoolVar(&o.dryRun, "dry-run", false, "only show the plan")
@@ -172,7 +173,7 @@ func newRestoreMariaDBCommand(a *app) *cobra.Command {
 		ValidArgsFunction: a.completePoint,
 		RunE:              func(c *cobra.Command, args []string) error { return a.restoreMariaDB(c.Context(), args[0], o) },
 	}
-	o.add(a, c.Flags())
+	o.add(a, c)
 	c.Flags().StringVar(&o.to, "to", "", "write a prepared data directory to `DIR`, which is absent or empty")
 	c.Flags().BoolVar(&o.cluster, "cluster", false, "replace the data of the whole running or broken cluster")
 	c.Flags().StringVar(&o.oldTo, "old-to", "", "move the old datadirs below `DIR` of each node; by default they stay beside the new ones")
@@ -215,7 +216,7 @@ func newRestoreTableCommand(a *app) *cobra.Command {
 		ValidArgsFunction: a.completePoint,
 		RunE:              func(c *cobra.Command, args []string) error { return a.restoreTable(c.Context(), args[0], args[1], o) },
 	}
-	o.add(a, c.Flags())
+	o.add(a, c)
 	c.Flags().BoolVar(&o.replace, "replace", false, "exchange the table with the restored one, and keep it")
 	c.Flags().IntVar(&o.shard, "shard", 0, "restore from and to shard `N`")
 	return c
@@ -256,7 +257,7 @@ func newRestoreFilesCommand(a *app) *cobra.Command {
 			return a.restoreFiles(c.Context(), args[0], args[1:], to, o)
 		},
 	}
-	o.add(a, c.Flags())
+	o.add(a, c)
 	c.Flags().StringVar(&to, "to", "", "write to `DIR`, which is absent or empty")
 	_ = c.MarkFlagRequired("to") // the flag exists
 	return c

@@ -39,7 +39,7 @@ func newRestoreCephCommand(a *app) *cobra.Command {
 		ValidArgsFunction: a.completePoint,
 		RunE:              func(c *cobra.Command, args []string) error { return a.restoreCeph(c.Context(), args[0], o) },
 	}
-	o.add(a, c.Flags())
+	o.add(a, c)
 	c.Flags().StringVar(&o.to, "to", "", "write to `DIR`, which is absent or empty")
 	c.Flags().StringVar(&o.cluster, "cluster", "", "of the cluster called `NAME`, when the point holds several")
 	c.Flags().BoolVar(&o.diff, "diff", false, "compare with the running cluster instead")

@@ -38,7 +38,7 @@ func newRestoreImageCommand(a *app) *cobra.Command {
 		ValidArgsFunction: a.completeImage,
 		RunE:              func(c *cobra.Command, args []string) error { return a.restoreImage(c.Context(), args[0], args[1], o) },
 	}
-	o.add(a, c.Flags())
+	o.add(a, c)
 	c.Flags().StringVar(&o.as, "as", "", "make the new image `POOL/NAME`")
 	c.Flags().BoolVar(&o.inPlace, "in-place", false, "give the image that is there the content that it had")
 	c.Flags().StringVar(&o.to, "to", "", "write a raw `FILE` with holes, which does not exist yet")
@@ -46,6 +46,7 @@ func newRestoreImageCommand(a *app) *cobra.Command {
 	c.Flags().StringVar(&o.listen, "listen", "", "serve it at `HOST[:PORT]`, where the computes reach this host; by default the cluster's listen, or where the monitors reach it")
 	c.MarkFlagsMutuallyExclusive("as", "in-place", "to")
 	c.MarkFlagsMutuallyExclusive("instant", "in-place", "to")
+	c.MarkFlagsMutuallyExclusive("instant", "tier") // whoever resumes it reads the first
 	return c
 }
 

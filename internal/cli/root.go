@@ -27,6 +27,7 @@ func (a *app) commands() []*cobra.Command {
 		newShowCommand(a),
 		newVerifyCommand(a),
 		newPruneCommand(a),
+		newReplicateCommand(a),
 		newRestoreCommand(a),
 		newSnapshotsCommand(a),
 		newStatusCommand(a),

@@ -3,6 +3,8 @@ package cli
 import (
 	"context"
 
+	"github.com/spf13/cobra"
+
 	"holdfast/internal/config"
 	"holdfast/internal/point"
 	"holdfast/internal/vault"
@@ -20,7 +22,13 @@ func (a *app) openVault(ctx context.Context, cfg *config.Config, t config.Tier) 
 
 func location(t config.Tier) vault.Location { return vault.Location{Tier: t.Name, URL: t.URL} }
 
-// withVault runs do on the open vault of the first tier, which is where backups go and where restores look first.
+// tierFlag gives a command that reads points the flag that says from where.
+func (a *app) tierFlag(c *cobra.Command) {
+	c.Flags().StringVar(&a.tier, "tier", "", "read the vault of this `TIER`; default: the first")
+	_ = c.RegisterFlagCompletionFunc("tier", a.completeTierFlag)
+}
+
+// withVault runs do on the open vault of the tier that --tier names, else of the first, which is where backups go.
 func (a *app) withVault(ctx context.Context, do func(*config.Config, *vault.Vault) error) error {
 	cfg, err := a.config()
 	if err != nil {
@@ -31,7 +39,14 @@ func (a *app) withVault(ctx context.Context, do func(*config.Config, *vault.Vaul
 
 // inVault is withVault for a configuration that was read before.
 func (a *app) inVault(ctx context.Context, cfg *config.Config, do func(*vault.Vault) error) error {
-	v, err := a.openVault(ctx, cfg, cfg.Tiers[0])
+	t := cfg.Tiers[0]
+	if a.tier != "" {
+		var err error
+		if t, err = tierNamed(cfg, a.tier); err != nil {
+			return err
+		}
+	}
+	v, err := a.openVault(ctx, cfg, t)
 	if err != nil {
 		return err
 	}
@@ -78,9 +93,18 @@ func (a *app) holds(ctx context.Context, v *vault.Vault) map[string]point.Hold {
 	return all
 }
 
+// verifications is the record of those of the tier that is read.
+func (a *app) verifications(cfg *config.Config) verify.Record {
+	r := verify.Record{Dir: cfg.State}
+	if a.tier != cfg.Tiers[0].Name {
+		r.Tier = a.tier
+	}
+	return r
+}
+
 // findings are what verifications found; a record that cannot be read proves nothing.
 func (a *app) findings(cfg *config.Config) verify.Findings {
-	all, err := verify.Record{Dir: cfg.State}.Findings()
+	all, err := a.verifications(cfg).Findings()
 	if err != nil {
 		a.warn(err.Error())
 	}

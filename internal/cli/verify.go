@@ -41,6 +41,7 @@ func newVerifyCommand(a *app) *cobra.Command {
 			return a.verify(c.Context(), cmp.Or(strings.Join(args, ""), "latest"), o)
 		},
 	}
+	a.tierFlag(c)
 	c.Flags().Float64Var(&o.percent, "percent", 5, "read this `SHARE` of the data back")
 	c.Flags().BoolVar(&o.full, "full", false, "read all of it back")
 	c.Flags().BoolVar(&o.all, "all", false, "verify every point")
@@ -80,7 +81,7 @@ func (a *app) verify(ctx context.Context, name string, o verifyOptions) error {
 }
 
 func (a *app) verifyPoints(ctx context.Context, cfg *config.Config, v *vault.Vault, points []point.Point, percent float64) error {
-	record := verify.Record{Dir: cfg.State}
+	record := a.verifications(cfg)
 	var results []verified
 	var damage []error
 	for _, p := range points {

@@ -165,6 +165,9 @@ func gather(snaps []*snapshot.Manifest) map[string]*sealedPoint {
 	return points
 }
 
+// Has reports whether the first vault holds a point.
+func (r *Replica) Has(pointID string) bool { return r.points[pointID] != nil }
+
 // Held is how many of the points the second vault holds.
 func (r *Replica) Held() int { return len(r.points) - len(r.Lacking()) }
 

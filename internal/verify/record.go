@@ -13,8 +13,11 @@ import (
 	"holdfast/internal/durable"
 )
 
-// Record is a small file in the state directory with the last verification of each point.
-type Record struct{ Dir string }
+// Record is a small file in the state directory with the last verification of each point, one for each tier.
+type Record struct {
+	Dir  string
+	Tier string // of another tier than the first
+}
 
 // Finding is how one verification ended.
 type Finding struct {
@@ -23,7 +26,12 @@ type Finding struct {
 	Damaged int       `json:"damaged,omitempty"` // how much was found damaged
 }
 
-func (r Record) file() string { return filepath.Join(r.Dir, "verified.json") }
+func (r Record) file() string {
+	if r.Tier != "" {
+		return filepath.Join(r.Dir, "verified-"+r.Tier+".json")
+	}
+	return filepath.Join(r.Dir, "verified.json")
+}
 
 // Findings returns the last verification of each point.
 func (r Record) Findings() (Findings, error) {

@@ -23,7 +23,7 @@ var layers = [][]string{
 	{"internal/inventory", "internal/control", "internal/cephcmd", "internal/rows"},
 	{"internal/source", "internal/vault"},
 	{"internal/retention"},
-	{"internal/backup", "internal/restore", "internal/verify", "internal/kit", "internal/report"},
+	{"internal/backup", "internal/restore", "internal/verify", "internal/tier", "internal/kit", "internal/report"},
 	{"internal/cli"},
 	{"cmd/holdfast"},
 	{"internal/lab"},
