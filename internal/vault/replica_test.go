@@ -74,7 +74,9 @@ func imagePoint(t *testing.T, v *Vault, id, parent string, pieces ...int) {
 	check(t, err)
 	for _, n := range pieces {
 		check(t, i.Next(int64(n)*leastBlock, leastBlock))
-		_, err := i.Write(noise(leastBlock, byte(n)^id[len(id)-1]))
+		data := noise(leastBlock, byte(n))
+		copy(data, id)
+		_, err := i.Write(data)
 		check(t, err)
 	}
 	check(t, i.Close())
@@ -221,7 +223,7 @@ func TestReplicaReadsWhatIsNew(t *testing.T) {
 	if len(copied) != 1 || seen.data() > 4 { // three pieces and manifest.json
 		t.Errorf("an increment of three pieces: copied %+v, %d reads of data", copied, seen.data())
 	}
-	if c := copied[0]; c.Contents > 12 || c.Proven > 20 {
+	if c := copied[0]; c.Contents > 12 || c.Proven > 20 || c.Bytes < 3*leastBlock || c.Bytes > 4*leastBlock {
 		t.Errorf("an increment of three pieces: %+v", c)
 	}
 }
