@@ -2,8 +2,12 @@ package cli
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io/fs"
 
 	"holdfast/internal/config"
+	"holdfast/internal/kit"
 	"holdfast/internal/problem"
 	"holdfast/internal/secret"
 	"holdfast/internal/vault"
@@ -23,6 +27,9 @@ func (a *app) ensureVaults(ctx context.Context, cfg *config.Config) error {
 	defer func() { closeAll(ctx, tiers) }()
 	var hash secret.Secret
 	for _, there := range []bool{true, false} {
+		if !there && hash.Empty() {
+			hash = a.kitSecret(ctx, cfg)
+		}
 		for i, t := range cfg.Tiers {
 			exists, err := vault.Exists(location(t))
 			if err != nil {
@@ -44,6 +51,22 @@ func (a *app) ensureVaults(ctx context.Context, cfg *config.Config) error {
 		}
 	}
 	return a.writeKit(ctx, cfg, tiers)
+}
+
+// kitSecret returns the secret by which the vaults name contents, as an earlier kit of this cloud has it: a tier may be out of
+// reach, and a new vault must fit it nonetheless. It is empty when there is no such kit.
+func (a *app) kitSecret(ctx context.Context, cfg *config.Config) (hash secret.Secret) {
+	k, err := kit.Read(cfg.Kit)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && k.Cloud != cfg.Cloud {
+		return hash
+	}
+	for _, t := range k.Tiers {
+		if hash, err = vault.SecretOf(ctx, t.Blobs, t.Passphrase); err == nil {
+			return hash
+		}
+	}
+	a.warn(fmt.Sprintf("the kit in %s does not tell the secret by which the vaults name contents: %v", cfg.Kit, err))
+	return secret.Secret{}
 }
 
 // ensureVault opens the vault of a tier, and creates it before when there is none.

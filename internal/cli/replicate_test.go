@@ -133,22 +133,24 @@ func TestReplicateCommand(t *testing.T) {
 	if res := p.replicated(); len(res) != 2 || res[0].To != "disk" || res[0].Held != 1 || len(res[0].Points) != 1 || res[1].From != "disk" || len(res[1].Points) != 2 {
 		t.Errorf("%+v", res)
 	}
-	if err := os.Rename(p.dir+"/disk", p.dir+"/unplugged"); err != nil {
-		t.Fatal(err)
-	}
+	p.moves("disk", "unplugged")
 	p.types(5, "replicate")
 	p.sees(`tier disk cannot be read, the one before it stands in`)
 	p.sees(`^tier offsite: 0 points copied from local, 2 held before`)
-	if err := os.Rename(p.dir+"/unplugged", p.dir+"/disk"); err != nil {
-		t.Fatal(err)
-	}
+	p.moves("unplugged", "disk")
 	p.types(0, "replicate", "--quiet")
 	p.sees(`^tier offsite: 0 points copied from disk, 2 held before`)
 	p.readsFrom("offsite")
 
-	if err := os.RemoveAll(filepath.Join(p.dir, "local")); err != nil {
-		t.Fatal(err)
-	}
+	// The first tier is lost while the others are out of reach: the kit knows how to name contents.
+	p.moves("local", "lost")
+	p.moves("disk", "disk.away")
+	p.moves("offsite", "offsite.away")
+	p.configure("local")
+	p.types(0, "init", "--yes")
+	p.moves("disk.away", "disk")
+	p.moves("offsite.away", "offsite")
+	p.configure("local", "disk", "offsite")
 	p.types(0, "init", "--yes")
 	p.types(2, "replicate", "local")
 	p.types(0, "replicate", "local", "--from", "offsite")
@@ -156,6 +158,14 @@ func TestReplicateCommand(t *testing.T) {
 	p.types(0, "verify", "--full", "--all")
 	p.types(0, "replicate")
 	p.sees(`^tier disk: 0 points copied from local, 2 held before`)
+}
+
+// moves renames a directory of a tier.
+func (p *places) moves(from, to string) {
+	p.t.Helper()
+	if err := os.Rename(filepath.Join(p.dir, from), filepath.Join(p.dir, to)); err != nil {
+		p.t.Fatal(err)
+	}
 }
 
 // readsFrom reads points from another tier than the first, without leaving a word about it in what is known of the first.
@@ -194,6 +204,9 @@ func TestReplicateStranger(t *testing.T) {
 	p := newPlaces(t, "other")
 	p.types(0, "init", "--yes")
 	p.configure("local")
+	if err := os.RemoveAll(filepath.Join(p.dir, "state", "kit")); err != nil {
+		t.Fatal(err)
+	}
 	p.types(0, "init", "--yes")
 	p.configure("local", "other")
 	p.types(2, "init", "--yes")

@@ -104,6 +104,37 @@ func (k Kit) readme() string {
 	return b.String()
 }
 
+// Read returns the kit in dir, with what opens its vaults. One that is not there is fs.ErrNotExist.
+func Read(dir string) (k Kit, err error) {
+	data, err := os.ReadFile(filepath.Join(dir, kitFile))
+	if err != nil {
+		return k, fmt.Errorf("read recovery kit: %w", err)
+	}
+	if err := json.Unmarshal(data, &k); err != nil {
+		return k, fmt.Errorf("read recovery kit %s: %w", dir, err)
+	}
+	for i := range k.Tiers {
+		t := &k.Tiers[i]
+		pass, err := os.ReadFile(filepath.Join(dir, t.Name+".passphrase"))
+		if err != nil {
+			return k, fmt.Errorf("read recovery kit: %w", err)
+		}
+		t.Passphrase, t.Blobs = secret.New(strings.TrimSuffix(string(pass), "\n")), map[string][]byte{}
+		for _, name := range formatBlobs {
+			switch data, err := os.ReadFile(filepath.Join(dir, t.Name+"."+name)); {
+			case err == nil:
+				t.Blobs[name] = data
+			case !errors.Is(err, fs.ErrNotExist):
+				return k, fmt.Errorf("read recovery kit: %w", err)
+			}
+		}
+	}
+	return k, nil
+}
+
+// formatBlobs are those without which no passphrase opens a vault.
+var formatBlobs = []string{"kopia.repository", "kopia.blobcfg"}
+
 // Confirm remembers in the state directory that the kit in dir, as it is now, is stored elsewhere.
 func Confirm(dir, state string, now time.Time) error {
 	sum, err := digest(dir)

@@ -1,8 +1,11 @@
 package kit
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -49,6 +52,21 @@ func TestWriteKeepsTheKitToItsOwner(t *testing.T) {
 		if len(data) == 0 || strings.Contains(string(data), "correct horse") {
 			t.Errorf("%s is empty or holds the passphrase", name)
 		}
+	}
+}
+
+func TestReadReturnsWhatWasWritten(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "kit")
+	if _, err := Read(dir); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("no kit: %v", err)
+	}
+	want := sample("correct horse")
+	if err := Write(dir, want); err != nil {
+		t.Fatal(err)
+	}
+	got, err := Read(dir)
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("read %+v, %v, want %+v", got, err, want)
 	}
 }
 

@@ -181,3 +181,22 @@ func (v *Vault) keepFormatCopies(ctx context.Context) error {
 	}
 	return nil
 }
+
+// SecretOf returns the hash secret of a vault from its format blobs, as the recovery kit has them, and its passphrase.
+func SecretOf(ctx context.Context, blobs map[string][]byte, pass secret.Secret) (hash secret.Secret, err error) {
+	dir, err := os.MkdirTemp("", "holdfast-format-")
+	if err != nil {
+		return hash, fmt.Errorf("open format blobs: %w", err)
+	}
+	defer os.RemoveAll(dir)
+	for name, data := range blobs {
+		if err := os.WriteFile(filepath.Join(dir, name+".f"), data, 0o600); err != nil {
+			return hash, fmt.Errorf("open format blobs: %w", err)
+		}
+	}
+	v, err := open(ctx, Location{URL: dir}, pass, OpenOptions{})
+	if err != nil {
+		return hash, fmt.Errorf("open format blobs: %w", err)
+	}
+	return v.HashSecret(), v.Close(ctx)
+}
