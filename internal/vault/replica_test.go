@@ -369,3 +369,28 @@ func TestReplicaOfAnotherCloud(t *testing.T) {
 		t.Errorf("a short secret: %v", err)
 	}
 }
+
+// TestReplicaSendsAgainWhatIsInDoubt damages a piece in the second vault, where a verification finds it: the next point that
+// holds the piece brings it again, which mends the earlier one too.
+func TestReplicaSendsAgainWhatIsInDoubt(t *testing.T) {
+	first := newVault(t)
+	imagePoint(t, first, "p1", "", upTo(20)...)
+	second := secondVault(t, first)
+	replicate(t, first, second)
+	strike(t, second, pieceOf(t, second, "p1", 7), func(path string, info content.Info) error {
+		flip(t, path, int(info.PackOffset), int(info.PackedLength))
+		return nil
+	})
+	if _, err := second.Verify(t.Context(), "p1", VerifyOptions{Depth: Full}); problem.KindOf(err) != problem.Damage {
+		t.Fatalf("verify a flipped piece: %v", err)
+	}
+	imagePoint(t, first, "p2", "p1", 9)
+	replicate(t, first, openVault(t, second.Location()))
+	again := openVault(t, second.Location())
+	if _, err := again.Verify(t.Context(), "", VerifyOptions{Depth: Full}); err != nil {
+		t.Errorf("after the next point: %v", err)
+	}
+	if doubts, err := again.doubted(t.Context()); err != nil || doubts.len() > 0 {
+		t.Errorf("%d are in doubt, %v", doubts.len(), err)
+	}
+}

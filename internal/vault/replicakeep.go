@@ -167,7 +167,7 @@ func (c *carrier) prove(ctx context.Context, p *sealedPoint) error {
 
 // provePacks finds the packs that were written, each once.
 func (r *Replica) provePacks(ctx context.Context) error {
-	for id, want := range r.rec.written() {
+	for id, want := range r.rec.take() {
 		if err := r.packs.fill(ctx); err != nil {
 			return err
 		}

@@ -140,6 +140,15 @@ func (r *recorder) owns(pack blob.ID) bool {
 	return r.sessions[content.SessionIDFromBlobID(pack)]
 }
 
+// take returns the packs put since it was called last, with their lengths.
+func (r *recorder) take() map[blob.ID]int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	packs := r.packs
+	r.packs = map[blob.ID]int64{}
+	return packs
+}
+
 // written returns the packs put so far with their lengths.
 func (r *recorder) written() map[blob.ID]int64 {
 	r.mu.Lock()
