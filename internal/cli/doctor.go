@@ -48,6 +48,7 @@ func (a *app) doctor(ctx context.Context) error {
 		defer v.Close(context.WithoutCancel(ctx))
 	}
 	areas := []area{{"setup", checkSetup(cfg)}, vaultArea, {"kit", a.checkKit(cfg)}}
+	areas = append(areas, a.checkTiers(ctx, cfg, v)...)
 	areas = append(areas, a.checkCloud(ctx, cfg, v)...)
 	if err := ctx.Err(); err != nil {
 		return err

@@ -122,6 +122,8 @@ func TestReplicateCommand(t *testing.T) {
 	}
 	p.takes("p2", "two")
 
+	p.types(0, "doctor")
+	p.sees(`^warn +tier disk +points +lacks 2 of the first tier's 2, the newest p2$`)
 	p.types(0, "replicate", "disk", "--dry-run", "--json")
 	if res := p.replicated(); len(res) != 1 || len(res[0].Points) != 2 || res[0].Points[0].State != tier.Lacking || !res[0].DryRun {
 		t.Errorf("dry run %+v", res)
@@ -140,6 +142,8 @@ func TestReplicateCommand(t *testing.T) {
 	p.moves("unplugged", "disk")
 	p.types(0, "replicate", "--quiet")
 	p.sees(`^tier offsite: 0 points copied from disk, 2 held before`)
+	p.types(0, "doctor")
+	p.sees(`tier offsite +points +holds all 2 of the first tier$`)
 	p.readsFrom("offsite")
 
 	// The first tier is lost while the others are out of reach: the kit knows how to name contents.
@@ -213,4 +217,6 @@ func TestReplicateStranger(t *testing.T) {
 	p.sees(`is not of this cloud`)
 	p.types(2, "replicate")
 	p.sees(`are not of one cloud`)
+	p.types(1, "doctor")
+	p.sees(`tier other +points +.*are not of one cloud`)
 }
