@@ -135,6 +135,14 @@ func TestReplicateCommand(t *testing.T) {
 	if res := p.replicated(); len(res) != 2 || res[0].To != "disk" || res[0].Held != 1 || len(res[0].Points) != 1 || res[1].From != "disk" || len(res[1].Points) != 2 {
 		t.Errorf("%+v", res)
 	}
+	p.goesAround()
+	p.readsFrom("offsite")
+	p.losesTheFirst()
+}
+
+// goesAround replicates while the tier in the middle is out of reach.
+func (p *places) goesAround() {
+	p.t.Helper()
 	p.moves("disk", "unplugged")
 	p.types(5, "replicate")
 	p.sees(`tier disk cannot be read, the one before it stands in`)
@@ -144,9 +152,11 @@ func TestReplicateCommand(t *testing.T) {
 	p.sees(`^tier offsite: 0 points copied from disk, 2 held before`)
 	p.types(0, "doctor")
 	p.sees(`tier offsite +points +holds all 2 of the first tier$`)
-	p.readsFrom("offsite")
+}
 
-	// The first tier is lost while the others are out of reach: the kit knows how to name contents.
+// losesTheFirst loses the first tier while the others are out of reach: the kit knows how to name contents.
+func (p *places) losesTheFirst() {
+	p.t.Helper()
 	p.moves("local", "lost")
 	p.moves("disk", "disk.away")
 	p.moves("offsite", "offsite.away")

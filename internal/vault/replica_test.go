@@ -166,6 +166,18 @@ func TestReplica(t *testing.T) {
 	if diff := cmp.Diff(roots, rootsOf(t, again)); diff != "" {
 		t.Errorf("roots (-first +second):\n%s", diff)
 	}
+	sameFiles(t, again, files)
+	if rep, err := again.Verify(t.Context(), "", VerifyOptions{Depth: Full}); err != nil || rep.Points != 2 {
+		t.Errorf("verify the second: %+v, %v", rep, err)
+	}
+	if left := again.mustOrphans(t); len(left) > 0 {
+		t.Errorf("orphans %v", left)
+	}
+}
+
+// sameFiles compares the images of points with what they were.
+func sameFiles(t *testing.T, again *Vault, files map[string][]byte) {
+	t.Helper()
 	for id, want := range files {
 		if got := imageOf(t, again, id); !bytes.Equal(got, want) {
 			t.Errorf("%s: the image differs", id)
@@ -175,12 +187,6 @@ func TestReplica(t *testing.T) {
 		if target, err := fsys.ReadLink("tree/link"); err != nil || target != "a/b/c" {
 			t.Errorf("link %q, %v", target, err)
 		}
-	}
-	if rep, err := again.Verify(t.Context(), "", VerifyOptions{Depth: Full}); err != nil || rep.Points != 2 {
-		t.Errorf("verify the second: %+v, %v", rep, err)
-	}
-	if left, err := again.Orphans(t.Context()); err != nil || len(left) > 0 {
-		t.Errorf("orphans %v, %v", left, err)
 	}
 }
 
