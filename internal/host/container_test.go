@@ -3,6 +3,7 @@ package host_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -14,7 +15,12 @@ import (
 
 // TestContainer holds both ways into a container, on this machine and over ssh, to what every host must do.
 func TestContainer(t *testing.T) {
-	d := startDocker(t)
+	for name, start := range engines {
+		t.Run(name, func(t *testing.T) { testContainer(t, start(t)) })
+	}
+}
+
+func testContainer(t *testing.T, d *engine) {
 	s := startSSHD(t)
 	d.up(t, "mariadb", "--env", "GREETING=hello there")
 	for _, enter := range []string{host.EnterExec, host.EnterNsenter} {
@@ -28,8 +34,8 @@ func TestContainer(t *testing.T) {
 	}
 }
 
-func (d *dockerd) container(on host.Host, name, enter string) host.Container {
-	return host.Container{On: on, Engine: "docker", EngineArgs: []string{"--host", d.socket}, Name: name, Enter: enter}
+func (d *engine) container(on host.Host, name, enter string) host.Container {
+	return host.Container{On: on, Engine: d.command[0], EngineArgs: d.command[1:], Name: name, Enter: enter}
 }
 
 func testContainerEnvironment(t *testing.T, c host.Container) {
@@ -40,7 +46,12 @@ func testContainerEnvironment(t *testing.T, c host.Container) {
 }
 
 func TestContainerUser(t *testing.T) {
-	d := startDocker(t)
+	for name, start := range engines {
+		t.Run(name, func(t *testing.T) { testContainerUser(t, start(t)) })
+	}
+}
+
+func testContainerUser(t *testing.T, d *engine) {
 	d.up(t, "asroot")
 	d.up(t, "asgames", "--user", "5:60")
 	for _, enter := range []string{host.EnterExec, host.EnterNsenter} {
@@ -58,10 +69,22 @@ func TestContainerUser(t *testing.T) {
 	}
 }
 
+func TestPodmanProblems(t *testing.T) {
+	d := startPodman(t)
+	d.up(t, "halted")
+	d.run(t, "stop", "-t", "5", "halted")
+	for name, cause := range map[string]string{"nowhere": "podman on local has no container nowhere", "halted": "container halted of podman on local is not running"} {
+		err := host.Run(within(t, 30*time.Second), d.container(host.Local{}, name, ""), host.Cmd{Args: []string{"true"}})
+		if !errors.Is(err, host.ErrNoTrailer) || err == nil || !strings.Contains(strings.ReplaceAll(err.Error(), d.command[0], "podman"), cause) {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}
+
 func TestContainerProblems(t *testing.T) {
 	d := startDocker(t)
 	d.up(t, "halted")
-	d.docker(t, "stop", "-t", "5", "halted")
+	d.run(t, "stop", "-t", "5", "halted")
 	noEngine := d.container(host.Local{}, "x", "")
 	noEngine.Engine = "no-such-engine"
 	deaf := d.container(host.Local{}, "x", "")
@@ -88,7 +111,12 @@ func TestContainerProblems(t *testing.T) {
 }
 
 func TestContainerInspect(t *testing.T) {
-	d := startDocker(t)
+	for name, start := range engines {
+		t.Run(name, func(t *testing.T) { testContainerInspect(t, start(t)) })
+	}
+}
+
+func testContainerInspect(t *testing.T, d *engine) {
 	d.up(t, "mariadb", "--env", "A=b c", "--user", "games", "-v", "data:/var/lib/mysql", "-v", "/usr/share:/mnt:ro")
 	info, err := d.container(host.Local{}, "mariadb", "").Inspect(t.Context())
 	must(t, err)
@@ -102,10 +130,11 @@ func TestContainerInspect(t *testing.T) {
 	want := short{image, "games", []string{"A=b c", "INSIDE=yes"}}
 	var env []string
 	for _, e := range info.Env {
-		if !strings.HasPrefix(e, "PATH=") {
+		if own := []string{"PATH", "TERM", "HOSTNAME", "HOME", "container"}; !slices.ContainsFunc(own, func(name string) bool { return strings.HasPrefix(e, name+"=") }) {
 			env = append(env, e)
 		}
 	}
+	slices.Sort(env)
 	if d := cmp.Diff(want, short{info.ImageName, info.User, env}); d != "" {
 		t.Errorf("(-want +got)\n%s", d)
 	}
@@ -124,11 +153,16 @@ func TestContainerInspect(t *testing.T) {
 
 // TestContainerStops ends the container under a running command.
 func TestContainerStops(t *testing.T) {
-	d := startDocker(t)
+	for name, start := range engines {
+		t.Run(name, func(t *testing.T) { testContainerStops(t, start(t)) })
+	}
+}
+
+func testContainerStops(t *testing.T, d *engine) {
 	for _, enter := range []string{host.EnterExec, host.EnterNsenter} {
 		d.up(t, enter)
 		p, word := started(t, context.Background(), d.container(host.Local{}, enter, enter), nil)
-		d.docker(t, "kill", enter)
+		d.run(t, "kill", enter)
 		if err := p.Wait(); err == nil {
 			t.Errorf("%s: the end of the container went unnoticed", enter)
 		}

@@ -168,6 +168,9 @@ func (p *Process) guard() {
 	select {
 	case <-p.done:
 		return
+	case <-p.report.ended: // a supervisor that was fed waits for the end of its stdin then
+		_ = p.stdin.Close()
+		return
 	case <-p.ctx.Done():
 	case <-p.killed:
 	}

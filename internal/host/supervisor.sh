@@ -132,6 +132,16 @@ hf_waste() {
 	fi | wc -c
 }
 
+# Takes stdin to its end, which comes when the command's is known: some of those that pass output on lose the last of it when they
+# have input left that nobody takes.
+hf_drain() {
+	if command -v timeout >/dev/null; then
+		timeout "$hf_patience" cat
+	else
+		cat
+	fi >/dev/null 2>&1
+}
+
 # Follows stdin as long as it lives, passes the command's input on to stdout, and kills the command when stdin is cut.
 hf_watch() {
 	while hf_line=$(hf_beat); do
@@ -191,7 +201,8 @@ else
 	(exec <&4 >/dev/null 2>&1 3<&- 4<&- && hf_watch) &
 	hf_new=$!
 fi
-exec 3<&- 4<&-
+exec 3<&-
+[ -n "${hf_feed-}" ] || exec 4<&-
 trap '' PIPE
 wait "$hf_left" 2>/dev/null
 hf_count=$?
@@ -206,4 +217,5 @@ hf_count=$?
 } 2>/dev/null
 printf '\036holdfast %s end\n' "$hf_nonce"
 hf_say "$hf_count"
+[ -z "${hf_feed-}" ] || hf_drain <&4
 exit "$hf_count"

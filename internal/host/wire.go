@@ -14,7 +14,9 @@ import (
 const (
 	heartbeat = 10 * time.Second
 	patience  = 60 * time.Second
-	feedFrame = 16 << 20 // bytes of input sent at once, which the far side passes on in blocks of 256 KiB
+	feedFrame = 32 << 20 // bytes of input sent at once, which the far side passes on in blocks of 256 KiB
+
+	firstFrame = 1 << 20
 )
 
 var envName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*=`)
@@ -72,23 +74,59 @@ func beat(w io.Writer, stop <-chan struct{}) {
 }
 
 // feed sends r as frames of "LENGTH\n" and that many bytes, and "0\n" after the last, without which the far side kills
-// the command. It returns r's own error; that w takes no more is none, since the command's status tells why.
+// the command. It returns r's own error; that w takes no more is none, since the command's status tells why. The next frame is
+// read while one is sent.
 func feed(w io.Writer, r io.Reader) error {
+	frames, stop, ended := make(chan []byte), make(chan struct{}), make(chan error, 1)
+	go func() {
+		defer close(frames)
+		ended <- cutFrames(r, func(frame []byte) bool {
+			select {
+			case frames <- frame:
+				return true
+			case <-stop:
+				return false
+			}
+		})
+	}()
+	for frame := range frames {
+		if _, err := w.Write(frame); err != nil {
+			close(stop)
+			return nil
+		}
+	}
+	err := <-ended
+	if err == nil {
+		_, _ = io.WriteString(w, "0\n")
+	}
+	return err
+}
+
+// cutFrames reads r into frames, the first of them short because most input is. A frame is good until the next but one is asked for.
+func cutFrames(r io.Reader, send func(frame []byte) bool) error {
 	const room = 16 // for the length
-	buf := make([]byte, room+feedFrame)
-	for {
-		n, err := io.ReadFull(r, buf[room:])
+	var bufs [2][]byte
+	for i := 0; ; i++ {
+		size := feedFrame
+		if i == 0 {
+			size = firstFrame
+		}
+		buf := bufs[i%2]
+		if len(buf) < room+size {
+			buf = make([]byte, room+size)
+			bufs[i%2] = buf
+		}
+		n, err := io.ReadFull(r, buf[room:room+size])
 		if n > 0 {
 			prefix := strconv.Itoa(n) + "\n"
 			start := room - copy(buf[room-len(prefix):], prefix)
-			if _, err := w.Write(buf[start : room+n]); err != nil {
+			if !send(buf[start : room+n]) {
 				return nil
 			}
 		}
 		switch {
 		case err == nil:
 		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF) && n > 0:
-			_, _ = io.WriteString(w, "0\n")
 			return nil
 		default:
 			return err
