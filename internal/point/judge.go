@@ -1,6 +1,10 @@
 package point
 
-import "time"
+import (
+	"maps"
+	"slices"
+	"time"
+)
 
 // Judge derives a point's state and skew from its components: complete when every required one is good, failed when
 // nothing was captured, else partial.
@@ -62,6 +66,20 @@ func (p Point) Sources() map[string]Counts {
 		out[c.Source] = n
 	}
 	return out
+}
+
+// Whole are the sources that would make a complete point alone.
+func (p Point) Whole() (sources []string) {
+	of := map[string][]Component{}
+	for _, c := range p.Components {
+		of[c.Source] = append(of[c.Source], c)
+	}
+	for _, source := range slices.Sorted(maps.Keys(of)) {
+		if state, _ := Judge(of[source]); state == Complete {
+			sources = append(sources, source)
+		}
+	}
+	return sources
 }
 
 // SourceGood reports whether everything required of a source was captured well, and at least one component was.

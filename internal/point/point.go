@@ -59,6 +59,7 @@ type Point struct {
 	Version     string      `json:"holdfast_version"`
 	Components  []Component `json:"components"`
 	Tiers       []Tier      `json:"tiers,omitempty"`
+	Drills      []Drill     `json:"drills,omitempty"` // of its copy in one tier, where they are told
 	Notes       []string    `json:"notes,omitempty"`
 }
 
@@ -92,6 +93,10 @@ type Tier struct {
 	Tier        string     `json:"tier"`
 	Held        bool       `json:"held"`
 	Verified    *time.Time `json:"verified"`
+	Depth       string     `json:"verified_depth,omitempty"`   // how much of it was read then: quick, sample or full
+	Percent     float64    `json:"verified_percent,omitempty"` // how much a sample was
+	ReadInFull  *time.Time `json:"read_in_full,omitempty"`     // when all of it was last read and found whole
+	Damaged     int        `json:"damaged,omitempty"`          // how much was found damaged last
 	LockedUntil *time.Time `json:"locked_until"`
 	KeepReason  string     `json:"keep_reason"`
 }

@@ -1,6 +1,7 @@
 package point
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -32,6 +33,18 @@ func TestJudge(t *testing.T) {
 		if got, _ := Judge(c.in); got != c.want {
 			t.Errorf("%s: got %s, want %s", c.name, got, c.want)
 		}
+	}
+}
+
+func TestWhole(t *testing.T) {
+	p := Point{Components: []Component{
+		{Source: "rbd", State: Good}, {Source: "rbd", State: ComponentFailed},
+		{Source: "mariadb", State: Good, Required: true}, {Source: "mariadb", State: Skipped},
+		{Source: "kolla", State: Skipped, Required: true}, {Source: "kolla", State: Good},
+		{Source: "ceph", State: Skipped},
+	}}
+	if got := p.Whole(); !slices.Equal(got, []string{"mariadb"}) {
+		t.Errorf("whole are %v", got)
 	}
 }
 
