@@ -16,14 +16,18 @@ import (
 // layers lists the packages from the ground up. A package imports only from layers below its own, from its own subtree
 // (a source imports the source interface), and from the ground. Several names on one line do not import each other.
 var layers = [][]string{
-	{"internal/problem", "internal/event", "internal/suggest", "internal/durable"},
+	{"internal/problem", "internal/event", "internal/suggest", "internal/durable", "internal/schedule"},
 	{"internal/secret"},
 	{"internal/stream", "internal/host"},
 	{"internal/point", "internal/config"},
-	{"internal/inventory", "internal/control", "internal/cephcmd", "internal/rows"},
+	{"internal/inventory", "internal/control", "internal/cephcmd", "internal/rows", "internal/s3", "internal/sftp"},
 	{"internal/source", "internal/vault"},
 	{"internal/retention"},
 	{"internal/backup", "internal/restore", "internal/verify", "internal/tier", "internal/kit", "internal/report"},
+	{"internal/coverage", "internal/job", "internal/drill"},
+	{"internal/notify"},
+	{"internal/metrics"},
+	{"internal/serve"},
 	{"internal/cli"},
 	{"cmd/holdfast"},
 	{"internal/lab"},
