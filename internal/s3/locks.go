@@ -1,0 +1,213 @@
+package s3
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/kopia/kopia/repo/blob"
+	"github.com/minio/minio-go/v7"
+)
+
+// ExtendBlobRetention locks a blob anew, from now on.
+func (b *Bucket) ExtendBlobRetention(ctx context.Context, id blob.ID, o blob.ExtendOptions) error {
+	if b.past != nil {
+		return errPast
+	}
+	mode := minio.RetentionMode(o.RetentionMode)
+	return b.try(ctx, "extend the lock of "+string(id), 0, func(ctx context.Context) error {
+		until := now().Add(o.RetentionPeriod).UTC()
+		return missing(b.core.PutObjectRetention(ctx, b.o.Bucket, b.name(id), minio.PutObjectRetentionOptions{Mode: &mode, RetainUntilDate: &until}))
+	})
+}
+
+// LockedUntil returns when the lock of a blob ends, the zero time when it has none.
+func (b *Bucket) LockedUntil(ctx context.Context, id blob.ID) (until time.Time, err error) {
+	err = b.try(ctx, "ask for the lock of "+string(id), 0, func(ctx context.Context) error {
+		_, at, err := b.core.GetObjectRetention(ctx, b.o.Bucket, b.name(id), "")
+		if code := response(err).Code; code == "NoSuchObjectLockConfiguration" || code == "ObjectLockConfigurationNotFoundError" || code == "InvalidRequest" {
+			return nil
+		}
+		if err == nil && at != nil {
+			until = *at
+		}
+		return missing(err)
+	})
+	return until, err
+}
+
+// Locking says what a bucket can do against a removal.
+type Locking struct {
+	Versions bool // it keeps what is replaced or removed
+	Locks    bool // objects can be locked
+}
+
+// Locking asks the bucket.
+func (b *Bucket) Locking(ctx context.Context) (l Locking, err error) {
+	err = b.try(ctx, "ask whether the bucket keeps versions", 0, func(ctx context.Context) error {
+		v, err := b.core.GetBucketVersioning(ctx, b.o.Bucket)
+		l.Versions = v.Enabled()
+		return err
+	})
+	if err != nil {
+		return l, err
+	}
+	err = b.try(ctx, "ask whether the bucket locks", 0, func(ctx context.Context) error {
+		state, _, _, _, err := b.core.GetObjectLockConfig(ctx, b.o.Bucket)
+		if response(err).StatusCode == http.StatusNotFound {
+			return nil
+		}
+		l.Locks = state == "Enabled"
+		return err
+	})
+	return l, err
+}
+
+// probes are the objects that Probe leaves until their locks end.
+const probes blob.ID = "holdfast.probe."
+
+// probeLock is how long a probe stays locked, and so stays.
+const probeLock = time.Minute
+
+// Probe is what came of trying to remove a locked object with the keys that backups use.
+type Probe struct {
+	Hidden    bool // a removal without a version only hid it
+	Removed   bool // its version was removed: the lock does not hold
+	Bypassed  bool // it was removed by lifting the lock, which the keys may
+	Forgotten int  // earlier probes whose locks had ended, removed by their versions
+}
+
+// Probe writes a small locked object and tries to remove it, without its version, with it, and by lifting the lock.
+func (b *Bucket) Probe(ctx context.Context, mode blob.RetentionMode) (p Probe, err error) {
+	id := probes + blob.ID(strings.ToLower(rand.Text()))
+	if p.Forgotten, err = b.forgetProbes(ctx); err != nil {
+		return p, err
+	}
+	var put minio.UploadInfo
+	err = b.try(ctx, "write a locked object to try", 0, func(ctx context.Context) (err error) {
+		put, err = b.core.Client.PutObject(ctx, b.o.Bucket, b.name(id), bytes.NewReader([]byte("probe")), 5, minio.PutObjectOptions{
+			Mode: minio.RetentionMode(mode), RetainUntilDate: now().Add(probeLock).UTC(), DisableMultipart: true, SendContentMd5: true,
+		})
+		return err
+	})
+	if err != nil {
+		return p, err
+	}
+	if err := b.DeleteBlob(ctx, id); err != nil {
+		return p, err
+	}
+	p.Hidden = b.stands(ctx, id, put.VersionID)
+	if err := b.removeVersion(ctx, id, put.VersionID, false); err == nil {
+		p.Removed = !b.stands(ctx, id, put.VersionID)
+	} else if response(err).StatusCode != http.StatusForbidden {
+		return p, err
+	}
+	if !p.Removed && b.removeVersion(ctx, id, put.VersionID, true) == nil {
+		p.Bypassed = !b.stands(ctx, id, put.VersionID)
+	}
+	return p, nil
+}
+
+// stands reports whether a version is still there.
+func (b *Bucket) stands(ctx context.Context, id blob.ID, version string) bool {
+	err := b.try(ctx, "look for "+string(id), 0, func(ctx context.Context) error {
+		_, err := b.core.StatObject(ctx, b.o.Bucket, b.name(id), minio.StatObjectOptions{VersionID: version})
+		return missing(err)
+	})
+	return err == nil
+}
+
+// removeVersion tries again only what is worth it: a refusal is what is asked for.
+func (b *Bucket) removeVersion(ctx context.Context, id blob.ID, version string, bypass bool) error {
+	var refusal error
+	err := b.try(ctx, "remove a version of "+string(id), 0, func(ctx context.Context) error {
+		err := b.core.RemoveObject(ctx, b.o.Bucket, b.name(id), minio.RemoveObjectOptions{VersionID: version, GovernanceBypass: bypass})
+		if response(err).StatusCode == http.StatusForbidden {
+			refusal = err
+			return nil
+		}
+		return err
+	})
+	return errors.Join(err, refusal)
+}
+
+func (b *Bucket) forgetProbes(ctx context.Context) (n int, err error) {
+	var old []version
+	err = b.versions(ctx, probes, func(v version) {
+		if now().Sub(v.Timestamp) > 2*probeLock {
+			old = append(old, v)
+		}
+	})
+	for _, v := range old {
+		if err == nil && b.removeVersion(ctx, v.BlobID, v.id, false) == nil {
+			n++
+		}
+	}
+	return n, err
+}
+
+// Hidden is a blob that was deleted and of which the bucket keeps a version.
+type Hidden struct {
+	ID      blob.ID
+	At      time.Time // when it was deleted
+	markers []string
+	last    string // the newest version that holds something
+}
+
+// Hidden lists the blobs whose newest version says that they are deleted, and which have an older one.
+func (b *Bucket) Hidden(ctx context.Context, prefix blob.ID) (all []Hidden, err error) {
+	type state struct {
+		newest  version
+		markers []version
+		last    *version // with data
+	}
+	states := map[blob.ID]*state{}
+	err = b.versions(ctx, prefix, func(v version) {
+		s := states[v.BlobID]
+		if s == nil {
+			s = &state{newest: v}
+			states[v.BlobID] = s
+		}
+		if v.marker {
+			s.markers = append(s.markers, v)
+		} else if s.last == nil {
+			s.last = &v
+		}
+	})
+	for id, s := range states {
+		if !s.newest.marker || s.last == nil || strings.HasPrefix(string(id), string(probes)) {
+			continue
+		}
+		h := Hidden{ID: id, At: s.newest.Timestamp, last: s.last.id}
+		for _, m := range s.markers {
+			if h.markers = append(h.markers, m.id); m.Timestamp.Before(h.At) && !m.Timestamp.Before(s.last.Timestamp) {
+				h.At = m.Timestamp
+			}
+		}
+		all = append(all, h)
+	}
+	return all, err
+}
+
+// GetHidden reads what a deleted blob held.
+func (b *Bucket) GetHidden(ctx context.Context, h Hidden, out blob.OutputBuffer) error {
+	return b.try(ctx, "read the deleted "+string(h.ID), unknownSize, func(ctx context.Context) error {
+		out.Reset()
+		return b.get(ctx, h.ID, minio.GetObjectOptions{VersionID: h.last}, -1, out)
+	})
+}
+
+// Unhide takes back the deletion of a blob.
+func (b *Bucket) Unhide(ctx context.Context, h Hidden) error {
+	for _, m := range h.markers {
+		if err := b.removeVersion(ctx, h.ID, m, false); err != nil {
+			return fmt.Errorf("take back the deletion of %s: %w", h.ID, err)
+		}
+	}
+	return nil
+}
