@@ -64,7 +64,8 @@ func (c Cluster) Ask(ctx context.Context, questions ...Question) ([]Answer, erro
 	if err != nil {
 		return nil, err
 	}
-	cmd := host.Cmd{Args: []string{"sh", "-c", askShell, "ask", askPython}, Name: "ceph", Stdin: bytes.NewReader(asked)}
+	cmd := python(askPython)
+	cmd.Stdin = bytes.NewReader(asked)
 	var answers []Answer
 	err = host.Stream(ctx, c.On, cmd, func(r io.Reader) (err error) {
 		answers, err = readAnswers(bufio.NewReader(r), len(questions))
@@ -74,6 +75,23 @@ func (c Cluster) Ask(ctx context.Context, questions ...Question) ([]Answer, erro
 		return nil, c.explain(err, "ceph", []string{"(many questions)"})
 	}
 	return answers, nil
+}
+
+// ask asks the monitors one thing, and decodes the JSON that they answer. It takes a third of the time of the ceph command,
+// which looks up all the commands that there are before it sends one.
+func (c Cluster) ask(ctx context.Context, into any, prefix string, args ...any) error {
+	answers, err := c.Ask(ctx, Mon(prefix, append(args, "format", "json")...))
+	if err != nil {
+		return err
+	}
+	if a := answers[0]; a.Err != 0 {
+		err := &host.ExitError{Host: c.On.String(), Cmd: "ceph", Code: int(a.Err), Stderr: a.Said}
+		return c.explain(err, "ceph", strings.Fields(prefix))
+	}
+	if err := json.Unmarshal(answers[0].Body, into); err != nil {
+		return fmt.Errorf("the monitors answered %s with no JSON that is known: %w", prefix, err)
+	}
+	return nil
 }
 
 // maxAnswer bounds one answer in bytes; all that is known of a hundred thousand images is a tenth of it.

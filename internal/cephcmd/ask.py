@@ -11,19 +11,29 @@ import errno
 import json
 import sys
 
+
+def lacking(module):
+    """Ends with what the shell says of a command that is not there."""
+    sys.stderr.write("%s, for %s\n" % (module, sys.executable))
+    sys.exit(127)
+
+
 try:
     import rados
-    import rbd
 except ImportError as e:
-    sys.stderr.write("%s, for %s\n" % (e, sys.executable))
-    sys.exit(127)
+    lacking(e)
+try:
+    import rbd
+    without = None
+except ImportError as e:  # only questions about images need it
+    rbd, without = None, e
 
 AT_ONCE = 8
 FEATURES = ("layering", "striping", "exclusive-lock", "object-map", "fast-diff", "deep-flatten", "journaling",
             "data-pool", "operations", "migrating", "non-primary")
 FLAGS = ("object map invalid", "fast diff invalid")
 KINDS = {0: "user", 1: "group", 2: "trash", 3: "mirror"}
-FAULTS = (rados.Error, rbd.Error)
+FAULTS = (rados.Error, rbd.Error) if rbd else (rados.Error,)
 
 
 def named(bits, names):
@@ -151,6 +161,8 @@ def ask(cluster, question):
         try_write(cluster, question["write"])
         return 0, b"", ""
     if "pool" in question:
+        if without:
+            lacking(without)
         return 0, json.dumps(pool_facts(cluster, question["pool"]), sort_keys=True).encode(), ""
     command = cluster.mgr_command if question["target"] == "mgr" else cluster.mon_command
     failed, out, said = command(json.dumps(question["command"]), b"")

@@ -47,7 +47,7 @@ func (m Map) Pool(name string) (Pool, bool) {
 
 // Map reads the cluster's identity and its pools.
 func (c Cluster) Map(ctx context.Context) (m Map, err error) {
-	err = c.JSON(ctx, &m, "ceph", "osd", "dump")
+	err = c.ask(ctx, &m, "osd dump")
 	return m, err
 }
 

@@ -40,7 +40,7 @@ func (c Cluster) Monitors(ctx context.Context) ([]string, error) {
 			} `json:"public_addrs"`
 		} `json:"mons"`
 	}
-	if err := c.JSON(ctx, &m, "ceph", "mon", "dump"); err != nil {
+	if err := c.ask(ctx, &m, "mon dump"); err != nil {
 		return nil, err
 	}
 	var all []string

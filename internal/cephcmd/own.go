@@ -3,7 +3,6 @@ package cephcmd
 import (
 	"context"
 	_ "embed"
-	"encoding/json"
 	"io"
 
 	"holdfast/internal/host"
@@ -11,9 +10,6 @@ import (
 
 //go:embed own.py
 var ownPython string
-
-// readsAtOnce is how many reads of a clone are in flight when nothing else is said; it is Ceph's own default.
-const readsAtOnce = 10
 
 // exitStale is how own.py ends when the snapshot is not of the clone that was meant.
 const exitStale = 116
@@ -29,13 +25,12 @@ func (c Cluster) ExportOwn(ctx context.Context, e Export, p Parent, read func(io
 	if ops == 0 {
 		ops = readsAtOnce
 	}
-	asked, err := json.Marshal(map[string]any{
-		"conf": c.Conf, "id": c.ID, "timeout": connectTimeout, "pool": e.Pool, "image": e.Image, "snapshot": e.Snapshot,
+	cmd, err := c.reader(ownPython, e.Spec, map[string]any{
 		"parent": map[string]any{"id": p.ID, "snapshot": p.Snapshot, "overlap": p.Overlap}, "at_once": ops,
 	})
 	if err != nil {
 		return err
 	}
-	cmd := host.Cmd{Args: []string{"sh", "-c", askShell, "ask", ownPython, string(asked)}, Name: "ceph", Bulk: true}
+	cmd.Bulk = true
 	return c.explain(host.Stream(ctx, c.On, cmd, read), "rbd", []string{"(own objects)", e.Spec.String()})
 }

@@ -1,28 +1,8 @@
-"""Streams what a snapshot of a clone holds beside its parent, as rbd export-diff would without what is the parent's. Gets one
-argument, a JSON object {"conf": PATH or "", "id": CLIENT, "timeout": SECONDS, "pool", "image", "snapshot", "parent": {"id": ID,
-"snapshot": NAME, "overlap": BYTES}, "at_once": READS}. Ends with ESTALE when the snapshot is not of such a clone, or its object map
-is not known to be right.
+"""Streams what a snapshot of a clone holds beside its parent, as rbd export-diff would without what is the parent's. Is asked
+beside the rest with "parent": {"id": ID, "snapshot": NAME, "overlap": BYTES} and "at_once": READS. Ends with ESTALE when the snapshot
+is not of such a clone, or its object map is not known to be right.
 """
-import collections
-import concurrent.futures
-import errno
-import json
-import struct
-import sys
-
-try:
-    import rados
-    import rbd
-except ImportError as e:
-    sys.stderr.write("%s, for %s\n" % (e, sys.executable))
-    sys.exit(127)
-
 LARGEST = 4 << 20  # bytes of one record
-FAULTS = (rados.Error, rbd.Error)
-
-
-class Another(Exception):
-    """The snapshot is not what was meant."""
 
 
 def check(image, parent):
@@ -75,22 +55,4 @@ def stream(image, asked, out):
     out.flush()
 
 
-def main():
-    asked = json.loads(sys.argv[1])
-    patience = str(asked["timeout"])
-    conf = {"client_mount_timeout": patience, "rados_mon_op_timeout": patience}
-    try:
-        with rados.Rados(conffile=asked["conf"], rados_id=asked["id"], conf=conf) as cluster:
-            with cluster.open_ioctx(asked["pool"]) as io:
-                with rbd.Image(io, asked["image"], snapshot=asked["snapshot"], read_only=True) as image:
-                    check(image, asked["parent"])
-                    stream(image, asked, sys.stdout.buffer)
-    except Another as e:
-        sys.stderr.write("%s\n" % e)
-        sys.exit(errno.ESTALE)
-    except FAULTS as e:
-        sys.stderr.write("%s\n" % e)
-        sys.exit(abs(getattr(e, "errno", None) or errno.EIO))
-
-
-main()
+open_snapshot(stream)

@@ -23,9 +23,7 @@ var ErrNoRanges = errors.New("single ranges of images cannot be read")
 // Ranges reads single ranges of a snapshot. It opens the snapshot at once, and then waits for which, which tells the ranges, or
 // none; each gets the bytes of one after the other.
 func (c Cluster) Ranges(ctx context.Context, s Spec, which func() []stream.Extent, each func(n int, data []byte) error) error {
-	asked, err := json.Marshal(map[string]any{
-		"conf": c.Conf, "id": c.ID, "timeout": connectTimeout, "pool": s.Pool, "image": s.Image, "snapshot": s.Snapshot, "at_once": readsAtOnce,
-	})
+	cmd, err := c.reader(rangesPython, s, map[string]any{"at_once": readsAtOnce})
 	if err != nil {
 		return err
 	}
@@ -38,7 +36,7 @@ func (c Cluster) Ranges(ctx context.Context, s Spec, which func() []stream.Exten
 		_, err := tell.Write(pairsOf(ranges))
 		tell.CloseWithError(err)
 	}()
-	cmd := host.Cmd{Args: []string{"sh", "-c", askShell, "ask", rangesPython, string(asked)}, Name: "ceph", Stdin: list}
+	cmd.Stdin = list
 	err = host.Stream(ctx, c.On, cmd, func(r io.Reader) error { return readRanges(r, <-told, each) })
 	return c.explainRanges(err)
 }
@@ -87,5 +85,5 @@ func (c Cluster) explainRanges(err error) error {
 
 // CanRanges tells whether Ranges can work at all: nil, or an error that is ErrNoRanges. It asks no cluster.
 func (c Cluster) CanRanges(ctx context.Context) error {
-	return c.explainRanges(host.Run(ctx, c.On, host.Cmd{Args: []string{"sh", "-c", askShell, "ask", rangesPython}, Name: "ceph"}))
+	return c.explainRanges(host.Run(ctx, c.On, python(snapshotPython+rangesPython)))
 }

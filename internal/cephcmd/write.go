@@ -94,7 +94,7 @@ func (c Cluster) Free(ctx context.Context, pool string) (int64, error) {
 			} `json:"stats"`
 		} `json:"pools"`
 	}
-	if err := c.JSON(ctx, &df, "ceph", "df", "detail"); err != nil {
+	if err := c.ask(ctx, &df, "df", "detail", "detail"); err != nil {
 		return 0, err
 	}
 	for _, p := range df.Pools {
