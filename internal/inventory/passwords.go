@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path"
 	"sort"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 
@@ -139,4 +140,19 @@ func (p *Passwords) decrypt(ctx context.Context, text []byte) ([]byte, error) {
 
 func (p *Passwords) trouble(hint, format string, args ...any) error {
 	return &problem.Error{Kind: problem.Usage, Op: "read a password", Cause: fmt.Errorf(format, args...), Hint: hint}
+}
+
+// DatabasePasswordKeys are the keys of passwords.yml under which Kolla-Ansible keeps the password of a user of the database.
+func DatabasePasswordKeys(user string) []string {
+	switch {
+	case user == "root", strings.HasPrefix(user, "root_shard_"):
+		return []string{"database_password"}
+	case user == "backup", strings.HasPrefix(user, "backup_shard_"):
+		return []string{"mariadb_backup_database_password"}
+	case user == "monitor":
+		return []string{"mariadb_monitor_password"}
+	case user == "mysqld_exporter", user == "prometheus":
+		return []string{"prometheus_mysql_exporter_database_password"}
+	}
+	return []string{strings.ReplaceAll(user, "-", "_") + "_database_password"}
 }

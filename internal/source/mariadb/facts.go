@@ -46,7 +46,7 @@ const factsSQL = `SHOW GLOBAL VARIABLES WHERE Variable_name IN ('version','hostn
 	`'wsrep_on','wsrep_desync','wsrep_node_name','wsrep_gtid_mode'); ` +
 	`SHOW GLOBAL STATUS WHERE Variable_name IN ('Threads_connected','wsrep_ready','wsrep_connected','wsrep_cluster_status',` +
 	`'wsrep_cluster_state_uuid','wsrep_cluster_size','wsrep_local_state_comment','wsrep_local_recv_queue',` +
-	`'wsrep_last_committed','wsrep_replicated')`
+	`'wsrep_last_committed','wsrep_replicated','Innodb_lsn_current')`
 
 // look reads a server's facts. With sample set it also counts the writes that begin there meanwhile.
 func look(ctx context.Context, s *session, sample bool) (facts, error) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -40,10 +41,13 @@ type logical struct {
 	now    clock
 }
 
+// everything has a dump hold all there is.
+var everything = []string{"--all-databases", "--routines", "--triggers", "--events"}
+
 // dumpArgs make a dump of everything, at one moment, without locking anyone. Binary columns are not written in hex: the
 // quoting of the client is as safe, and the dump a fifth smaller.
 func dumpArgs(f facts) []string {
-	args := append([]string{"--all-databases", "--routines", "--triggers", "--events"}, rowArgs...)
+	args := slices.Concat(everything, rowArgs)
 	if f.on("log_bin") {
 		args = append(args, "--master-data=2", "--gtid")
 	}

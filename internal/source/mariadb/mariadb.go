@@ -104,7 +104,11 @@ func (s *Source) Capture(ctx context.Context, t source.Task, sink source.Sink) (
 	}
 	switch {
 	case strings.HasSuffix(t.Name, "/physical"):
-		return s.capturePhysical(ctx, sess, sink)
+		out, err := s.capturePhysical(ctx, sess, sink)
+		if err == nil {
+			recall(out.Identity, t)
+		}
+		return out, err
 	case strings.HasSuffix(t.Name, "/logical"):
 		return s.captureLogical(ctx, sess, sink)
 	}

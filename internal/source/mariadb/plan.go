@@ -17,6 +17,8 @@ const (
 	argShard = "shard"
 	argNode  = "node"
 	argImage = "image"
+	argLSN   = "lsn"   // of the node when the copy was planned
+	argSeqno = "seqno" // the same, of the last write set that it had applied
 )
 
 const (
@@ -54,6 +56,7 @@ func (s *Source) planShard(ctx context.Context, plan *source.Plan, shard Shard, 
 		return
 	}
 	assign(&physical, seen, r.order[0])
+	remember(&physical, seen[r.order[0].node].facts)
 	assign(&logical, seen, r.second())
 	physical.Estimate, logical.Estimate = estimate(ctx, seen[r.order[0].node])
 	plan.Tasks = append(plan.Tasks, physical, logical)
@@ -73,6 +76,24 @@ func (s *Source) task(shard Shard, what string) source.Task {
 
 func assign(t *source.Task, seen []observation, c choice) {
 	t.Host, t.Reason, t.Args[argNode] = seen[c.node].Name, c.reason, seen[c.node].Name
+}
+
+// remember keeps where a node was before anything was captured. A page that has not changed since then was not written to
+// while the copies were taken, so that a table of such pages is the same in both.
+func remember(t *source.Task, f facts) {
+	t.Args[argLSN] = f.get("innodb_lsn_current")
+	if f.galera() {
+		t.Args[argSeqno] = f.get("wsrep_last_committed")
+	}
+}
+
+// recall adds to id what remember kept.
+func recall(id map[string]any, t source.Task) {
+	for key, arg := range map[string]string{"planned_lsn": argLSN, "planned_seqno": argSeqno} {
+		if n, err := strconv.ParseInt(t.Args[arg], 10, 64); err == nil {
+			id[key] = n
+		}
+	}
 }
 
 // second is the node for the other copy: the next best one if it disturbs as little as the best, else the best again.

@@ -16,6 +16,7 @@ type session struct {
 	addr  address
 	user  string
 	file  secret.Secret // the option file with the password
+	alone bool          // the option file is the only one that counts
 }
 
 // open surveys a node. It does not yet talk to the server.
@@ -59,7 +60,11 @@ func (s *session) version(ctx context.Context, tool string) string {
 // command completes a tool's own arguments with those that lead it to the server. The option file must come first. HOME
 // is set so that nobody's own option file has a say; one in /etc is the site's, and has.
 func (s *session) command(tool string, args ...string) host.Cmd {
-	all := []string{tool, "--defaults-extra-file=" + host.SecretPath}
+	option := "--defaults-extra-file="
+	if s.alone {
+		option = "--defaults-file="
+	}
+	all := []string{tool, option + host.SecretPath}
 	all = append(all, s.addr.options(s.tools, s.user)...)
 	return host.Cmd{Args: append(all, args...), Secret: s.file, Env: []string{"HOME=/nonexistent"}}
 }
