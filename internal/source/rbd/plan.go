@@ -65,6 +65,10 @@ func (s *Source) list(ctx context.Context) ([]pool, error) {
 			}
 			return err
 		})
+		g.Go(func() error {
+			p.trash, p.lost = p.cluster.Trash(ctx, p.Name)
+			return nil // it is needed only when all is captured
+		})
 	}
 	if err := g.Wait(); err != nil {
 		return nil, err

@@ -108,6 +108,8 @@ type pool struct {
 	id     int64
 	full   string // why no snapshot can be made in it, "" if it can
 	images []cephcmd.Image
+	trash  []cephcmd.Trashed
+	lost   error // why the trash could not be looked through
 }
 
 // image is one image on its way through a run.

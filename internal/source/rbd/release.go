@@ -85,12 +85,11 @@ func (s *Source) needed(sealed *point.Point) map[held]bool {
 
 // trashed finds our snapshots of images in the trash, which keep them from being purged.
 func (s *Source) trashed(ctx context.Context, p *pool) ([]made, error) {
-	images, err := p.cluster.Trash(ctx, p.Name)
-	if err != nil {
-		return nil, err
+	if p.lost != nil {
+		return nil, p.lost
 	}
 	var gone []made
-	for _, t := range images {
+	for _, t := range p.trash {
 		snaps, err := p.cluster.Snapshots(ctx, p.Name, t.ID)
 		if cephcmd.IsNotFound(err) {
 			continue

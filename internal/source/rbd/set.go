@@ -133,7 +133,11 @@ func (k *set) hold(ctx context.Context, run string) {
 		k.release(quiet)
 		k.each(func(m *member) error { return m.look(ctx) })
 	} else {
-		k.each(func(m *member) error { return errors.Join(m.snap(ctx, run), m.look(ctx)) })
+		k.each(func(m *member) error {
+			looked := make(chan error, 1)
+			go func() { looked <- m.look(ctx) }()
+			return errors.Join(m.snap(ctx, run), <-looked)
+		})
 	}
 	k.tell(run)
 }
