@@ -71,6 +71,14 @@ func Ratio(read, fresh int64) string {
 	return fmt.Sprintf("%.1fx", r)
 }
 
+// Percent writes a share without needless digits: 100, 3.3, 0.04.
+func Percent(p float64) string {
+	if p >= 10 {
+		return fmt.Sprintf("%.0f", p)
+	}
+	return fmt.Sprintf("%.2g", p)
+}
+
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
 
 // clean makes what a far side said fit for one line of a terminal: control characters, and with them escape

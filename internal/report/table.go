@@ -13,6 +13,8 @@ import (
 type Table struct {
 	Head  []string
 	Right []int // columns aligned right: numbers, sizes, times
+	// Paint, if not nil, says what stands before and after a cell to colour it.
+	Paint func(cell string) (before, after string)
 	rows  [][]string
 }
 
@@ -83,7 +85,12 @@ func (t *Table) line(b *strings.Builder, row []string, widths []int) {
 		if i > 0 {
 			line.WriteString(strings.Repeat(" ", gap))
 		}
-		line.WriteString(pad(cell, widths[i], t.isRight(i)))
+		padded := pad(cell, widths[i], t.isRight(i))
+		if t.Paint != nil {
+			before, after := t.Paint(cell)
+			padded = strings.Replace(padded, cell, before+cell+after, 1)
+		}
+		line.WriteString(padded)
 	}
 	b.WriteString(strings.TrimRight(line.String(), " ") + "\n")
 }
