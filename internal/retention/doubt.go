@@ -45,11 +45,19 @@ const (
 	LatePoint   DoubtKind = "late_point"   // leaves before any plan has seen it
 	ManyPoints  DoubtKind = "many_points"  // leave
 	Shrunk      DoubtKind = "shrunk"       // a source
+	StoreClock  DoubtKind = "store_clock"  // the clocks of the store and of this host differ
+	ViewLost    DoubtKind = "view_lost"    // nobody can tell what the last plan saw
 )
 
 // doubts looks at the plan as a whole.
 func (t *table) doubts() []Doubt {
 	all := []Doubt{}
+	if t.ViewLost {
+		all = append(all, Doubt{ViewLost, "what the last prune saw cannot be read, so nobody can tell what has changed since"})
+	}
+	if apart := t.Now.Sub(t.Store).Abs(); !t.Store.IsZero() && apart > t.Skew {
+		all = append(all, Doubt{StoreClock, fmt.Sprintf("the clock of the vault's store is %s from that of this host: %s", span(apart), stamp(t.Store))})
+	}
 	all = append(all, t.clockDoubts()...)
 	all = append(all, t.lateDoubts()...)
 	all = append(all, t.manyDoubts()...)

@@ -122,3 +122,24 @@ func TestViewKeepsSizes(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 }
+
+// TestWhatCannotBeTrusted: the store has another time, or nobody knows what the last prune saw.
+func TestWhatCannotBeTrusted(t *testing.T) {
+	points := every(t, "2026-03-01T02:00", "2026-03-05T02:00", config.Day, "rbd a")
+	now := at(t, "2026-03-05T03:00")
+	for _, c := range []struct {
+		store time.Time
+		lost  bool
+		want  []DoubtKind
+	}{
+		{time.Time{}, false, nil}, {now.Add(50 * time.Minute), false, nil}, {now.Add(-50 * time.Minute), false, nil},
+		{now.Add(2 * time.Hour), false, []DoubtKind{StoreClock}}, {now.Add(-2 * time.Hour), false, []DoubtKind{StoreClock}},
+		{now, true, []DoubtKind{ViewLost}},
+	} {
+		p := decide(t, Input{Points: points, Keep: config.Keep{Rules: config.Rules{Last: 3}}, Now: now, Store: c.store, ViewLost: c.lost})
+		wantDoubts(t, p, c.want...)
+		if p.NeedsConfirmation() != (len(c.want) > 0) {
+			t.Errorf("%+v asks: %v", c, p.NeedsConfirmation())
+		}
+	}
+}

@@ -116,7 +116,7 @@ func (t *table) safeReason(r *row) []Reason {
 	case t.Next.Verified[r.ID]:
 		return []Reason{{NextTier, "", "tier " + t.Next.Tier + " has a verified copy"}}
 	}
-	return []Reason{{NextTier, "", "tier " + t.Next.Tier + " had a copy for as long as its rules wanted one"}}
+	return []Reason{{NextTier, "", "tier " + t.Next.Tier + " wants no copy of it, by its rules"}}
 }
 
 // relieve lets more go where the tier runs full, the oldest first, as far as the law lets it: what only rules want and what

@@ -25,8 +25,11 @@ type Input struct {
 	Holds map[string]point.Hold // by point
 	Next  *Next                 // nil: no tier comes after this one
 	Now   time.Time             // by the clock
+	Store time.Time             // by the clock of the vault's store; zero: not known
 	View  *View                 // of the prune before; nil: there was none
-	Space *Space                // nil: nobody asks for space
+	// ViewLost: there was a prune before, but what it saw cannot be read.
+	ViewLost bool
+	Space    *Space // nil: nobody asks for space
 	Limits
 }
 
@@ -42,7 +45,7 @@ type Held struct {
 type Next struct {
 	Tier     string
 	Verified map[string]bool // has a copy that was verified there
-	Left     map[string]bool // had one, which its own rules let go
+	Left     map[string]bool // should have none: its own rules let it go, or would
 }
 
 // Space is the room that the tier has, in bytes.
