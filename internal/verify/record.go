@@ -19,11 +19,23 @@ type Record struct {
 	Tier string // of another tier than the first
 }
 
-// Finding is how one verification ended.
+// Depth says how much of a point's data a verification read.
+type Depth string
+
+// Quick looked for everything and read directories and indexes alone, Sample also a share of the data, Full all of it.
+const (
+	Quick  Depth = "quick"
+	Sample Depth = "sample"
+	Full   Depth = "full"
+)
+
+// Finding is how the last verification of a point ended.
 type Finding struct {
-	At      time.Time `json:"at"`
-	Percent float64   `json:"percent"`           // of the data that was read; everything was looked for
-	Damaged int       `json:"damaged,omitempty"` // how much was found damaged
+	At      time.Time  `json:"at"`
+	Depth   Depth      `json:"depth,omitempty"`
+	Percent float64    `json:"percent"`                // of the data that was read; everything was looked for
+	Damaged int        `json:"damaged,omitempty"`      // how much was found damaged
+	Full    *time.Time `json:"read_in_full,omitempty"` // when all of it was last read and found whole
 }
 
 func (r Record) file() string {
@@ -51,12 +63,25 @@ func (r Record) Findings() (Findings, error) {
 
 // Add notes how the verification of a point ended, in place of an earlier one. A record that cannot be read is begun
 // anew.
-func (r Record) Add(point string, f Finding) error {
+func (r Record) Add(point string, f Finding) error { return r.AddAll(Findings{point: f}) }
+
+// AddAll is Add for many points. When a point was read in full stays known until it is found damaged.
+func (r Record) AddAll(found Findings) error {
 	all, err := r.Findings()
 	if err != nil {
 		all = Findings{}
 	}
-	all[point] = f
+	for point, f := range found {
+		switch {
+		case f.Damaged > 0:
+			f.Full = nil
+		case f.Depth == Full:
+			f.Full = &f.At
+		default:
+			f.Full = all[point].Full
+		}
+		all[point] = f
+	}
 	data, err := json.Marshal(all)
 	if err != nil {
 		return fmt.Errorf("note what was verified: %w", err)
