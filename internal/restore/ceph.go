@@ -97,7 +97,7 @@ func (r *Restorer) Ceph(ctx context.Context, p point.Point, cluster, to string) 
 	if err != nil {
 		return nil, problem.Wrap(err, "restore", name)
 	}
-	free, err := freeBytes(to)
+	free, err := FreeBytes(to)
 	if err != nil {
 		return nil, err
 	}

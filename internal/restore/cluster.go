@@ -99,7 +99,7 @@ func (k *Cluster) checkPlace(node string, p place) {
 // checkVersion compares the tool that would prepare the copy with the server that wrote it.
 func (k *Cluster) checkVersion() {
 	want, have := text(k.component.Identity, "server_version"), k.places[0].backup
-	if !fits(want, have) {
+	if !Fits(want, have) {
 		k.plan.refuse(AcceptVersion, "deploy the version of the point first: server "+want, "the copy is of server %s and mariadb-backup on %s is %s",
 			want, k.o.Nodes[0].Name, or(have, "absent"))
 	}

@@ -40,7 +40,7 @@ func (r *Restorer) Datadir(ctx context.Context, p point.Point, shard int, to str
 	if err != nil {
 		return nil, err
 	}
-	free, err := freeBytes(to)
+	free, err := FreeBytes(to)
 	if err != nil {
 		return nil, err
 	}

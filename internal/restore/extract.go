@@ -252,8 +252,8 @@ func syncDir(dir string) error {
 	return nil
 }
 
-// freeBytes is the room left for root on the file system that holds dir or its nearest existing parent.
-func freeBytes(dir string) (int64, error) {
+// FreeBytes is the room left for root on the file system that holds dir or its nearest existing parent.
+func FreeBytes(dir string) (int64, error) {
 	for {
 		var st unix.Statfs_t
 		err := unix.Statfs(dir, &st)

@@ -58,7 +58,7 @@ func (f *Files) room(need int64) error {
 	if err := emptyTarget(f.to); err != nil {
 		f.plan.refuse("", "give a directory that does not exist yet, or an empty one", "%v", err)
 	}
-	free, err := freeBytes(f.to)
+	free, err := FreeBytes(f.to)
 	if err != nil {
 		return err
 	}

@@ -68,7 +68,7 @@ func (r *Restorer) ImageFile(ctx context.Context, p point.Point, name, to string
 	if _, err := os.Lstat(to); err == nil {
 		f.plan.refuse("", "give a file that does not exist yet", "%s exists", to)
 	}
-	free, err := freeBytes(filepath.Dir(to))
+	free, err := FreeBytes(filepath.Dir(to))
 	if err != nil {
 		return nil, err
 	}

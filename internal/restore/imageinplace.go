@@ -2,10 +2,11 @@ package restore
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"strings"
+
+	"golang.org/x/sync/errgroup"
 
 	"holdfast/internal/cephcmd"
 	"holdfast/internal/point"
@@ -21,6 +22,7 @@ type ImageInPlace struct {
 	plan   Plan
 	copy   imageCopy
 	on     cephcmd.Cluster
+	found  found
 	live   cephcmd.Image
 	kept   string     // the snapshot that keeps what is replaced
 	base   *imageCopy // the newest copy, whose snapshot is still there; nil for a full comparison
@@ -49,20 +51,53 @@ func (r *Restorer) ImageInPlace(ctx context.Context, p point.Point, points []poi
 	if err := i.compare(ctx); err != nil {
 		return nil, err
 	}
-	return i, i.describe(ctx)
+	i.describe()
+	return i, nil
 }
 
 func (i *ImageInPlace) spec() cephcmd.Spec {
 	return cephcmd.Spec{Pool: i.copy.identity.Pool, Image: i.copy.identity.Image}
 }
 
-// look finds the image as it is, and who has it open.
+// found is what the cluster says of the image and where it lies.
+type found struct {
+	images   []cephcmd.Image // of its pool
+	cluster  cephcmd.Map
+	watchers []string // who has it open
+	free     int64    // bytes of room in its pool
+}
+
+// find asks the cluster, for all of it at once.
+func (i *ImageInPlace) find(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	spec := i.spec()
+	g.Go(func() (err error) {
+		i.found.images, err = i.on.Images(ctx, spec.Pool)
+		return err
+	})
+	g.Go(func() (err error) {
+		i.found.cluster, err = i.on.Map(ctx)
+		return err
+	})
+	g.Go(func() (err error) {
+		i.found.free, err = i.on.Free(ctx, spec.Pool)
+		return err
+	})
+	g.Go(func() (err error) {
+		if i.found.watchers, err = i.on.Watchers(ctx, spec); cephcmd.IsNotFound(err) {
+			return nil // that it is gone is seen in the listing
+		}
+		return err
+	})
+	return g.Wait()
+}
+
+// look finds the image as it is, and what speaks against writing to it.
 func (i *ImageInPlace) look(ctx context.Context) error {
-	images, err := i.on.Images(ctx, i.spec().Pool)
-	if err != nil {
+	if err := i.find(ctx); err != nil {
 		return err
 	}
-	for _, img := range images {
+	for _, img := range i.found.images {
 		if img.Name == i.spec().Image {
 			i.live = img
 		}
@@ -76,18 +111,13 @@ func (i *ImageInPlace) look(ctx context.Context) error {
 	if i.copy.identity.Snapshot == rbd.GlanceSnapshot {
 		i.plan.refuse("", "restore it as a new one with --as, and upload that", "an image of Glance never changes")
 	}
-	m, err := i.on.Map(ctx)
-	if err != nil {
-		return err
+	if fsid := i.found.cluster.FSID; fsid != i.copy.identity.FSID {
+		i.plan.refuse(AcceptIdentity, "restore it as a new image with --as", "the cluster is %s and the copy is of %s", fsid, i.copy.identity.FSID)
 	}
-	if m.FSID != i.copy.identity.FSID {
-		i.plan.refuse(AcceptIdentity, "restore it as a new image with --as", "the cluster is %s and the copy is of %s", m.FSID, i.copy.identity.FSID)
+	if len(i.found.watchers) > 0 {
+		i.plan.refuse("", "stop the server that uses it, or detach the volume", "it is open at %s", strings.Join(i.found.watchers, ", "))
 	}
-	watchers, err := i.on.Watchers(ctx, i.spec())
-	if len(watchers) > 0 {
-		i.plan.refuse("", "stop the server that uses it, or detach the volume", "it is open at %s", strings.Join(watchers, ", "))
-	}
-	return err
+	return nil
 }
 
 // findBase finds the newest copy whose snapshot the image still has: what changed since, and what the two copies differ in,
@@ -141,7 +171,7 @@ func (i *ImageInPlace) compare(ctx context.Context) error {
 	return nil
 }
 
-func (i *ImageInPlace) describe(ctx context.Context) error {
+func (i *ImageInPlace) describe() {
 	spec := i.spec()
 	i.plan.Steps = []string{fmt.Sprintf("keep what %s holds now as its snapshot %s", spec, i.kept)}
 	if i.base == nil {
@@ -156,16 +186,11 @@ func (i *ImageInPlace) describe(ctx context.Context) error {
 	i.plan.Undo = []string{"rbd snap rollback " + spec.At(i.kept).String()}
 	i.plan.Keeps = true
 	i.plan.Notes = append(i.plan.Notes, "once it is not needed: rbd snap rm "+spec.At(i.kept).String())
-	free, err := i.on.Free(ctx, spec.Pool)
-	if err != nil {
-		return err
-	}
 	need := bytesOf(i.write)
 	if i.base == nil {
 		need = i.copy.data
 	}
-	i.plan.needs("pool "+spec.Pool, need, free)
-	return nil
+	i.plan.needs("pool "+spec.Pool, need, i.found.free)
 }
 
 func zerosOf(extents []rbddiff.Extent) (n int64) {
@@ -206,10 +231,7 @@ func (i *ImageInPlace) fill(ctx context.Context) error {
 	if len(i.write) == 0 && i.live.Size == i.copy.file.Size() {
 		return nil
 	}
-	name := "write what differs to " + i.spec().String()
-	return i.r.step(name, func() error {
-		return feedDiff(ctx, i.on, i.spec(), i.copy.file, i.write, i.r.counter(name, bytesOf(i.write)))
-	})
+	return i.r.feed(ctx, "write what differs to "+i.spec().String(), i.on, i.spec(), i.copy.file, i.write)
 }
 
 // compareAll reads the kept snapshot and finds the pieces that differ from the copy.
@@ -227,14 +249,9 @@ func (i *ImageInPlace) compareAll(ctx context.Context) error {
 // readBack reads everything in which the image now differs from what was kept, and compares it with the copy. Nothing else
 // was written.
 func (i *ImageInPlace) readBack(ctx context.Context) error {
-	check := i.spec().At(i.kept + "-check")
-	if err := i.on.Snap(ctx, check); err != nil {
-		return err
-	}
 	c := newComparison(i.copy)
 	c.from = i.kept
-	err := i.on.ExportDiff(ctx, cephcmd.Export{Spec: check, From: i.kept, Precise: cephcmd.Objects}, func(r io.Reader) error { return c.read(r) })
-	err = errors.Join(err, i.on.Unsnap(context.WithoutCancel(ctx), check.Pool, i.live.ID, check.Snapshot))
+	err := i.on.ExportDiff(ctx, cephcmd.Export{Spec: i.spec(), From: i.kept, Precise: cephcmd.Objects}, func(r io.Reader) error { return c.read(r) })
 	if err == nil && len(c.different) > 0 {
 		err = fmt.Errorf("%d bytes at %d are not what was written", c.different[0].Length, c.different[0].Offset)
 	}

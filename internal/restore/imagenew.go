@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"regexp"
 	"slices"
 	"strings"
@@ -205,23 +204,13 @@ func (n *ImageNew) begin(ctx context.Context) error {
 }
 
 func (n *ImageNew) fill(ctx context.Context) error {
-	name := "write " + n.copy.component.Name + " to " + n.part().String()
-	return n.r.step(name, func() error {
-		return feedDiff(ctx, n.on, n.part(), n.copy.file, n.write, n.r.counter(name, bytesOf(n.write)))
-	})
-}
-
-// feedDiff lays changes over an image.
-func feedDiff(ctx context.Context, on cephcmd.Cluster, to cephcmd.Spec, file *vault.File, write []rbddiff.Extent, count func(int64)) error {
-	out, in := io.Pipe()
-	go func() { in.CloseWithError(sendDiff(in, file, write, count)) }()
-	err := on.ImportDiff(ctx, to, out)
-	return errors.Join(err, out.Close())
+	return n.r.feed(ctx, "write "+n.copy.component.Name+" to "+n.part().String(), n.on, n.part(), n.copy.file, n.write)
 }
 
 // undo removes what was made before something failed.
 func (n *ImageNew) undo(ctx context.Context) error {
-	err := n.on.Remove(context.WithoutCancel(ctx), n.part())
+	ctx = context.WithoutCancel(ctx)
+	err := patiently(ctx, func() error { return n.on.Remove(ctx, n.part()) })
 	if err != nil && !cephcmd.IsNotFound(err) {
 		return fmt.Errorf("and %s could not be removed again: %w", n.part(), err)
 	}

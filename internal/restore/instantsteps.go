@@ -109,11 +109,11 @@ func (i *Instant) clear(ctx context.Context) error {
 	if info.Size != i.copy.file.Size() || info.Parent != nil || len(data) > 0 || len(snapshots) > 0 {
 		return i.foreign()
 	}
-	return i.patiently(ctx, func() error { return i.on.Remove(ctx, i.target) })
+	return patiently(ctx, func() error { return i.on.Remove(ctx, i.target) })
 }
 
 // patiently does again what fails because a client that was killed is still taken to be there.
-func (i *Instant) patiently(ctx context.Context, do func() error) error {
+func patiently(ctx context.Context, do func() error) error {
 	ctx, cancel := context.WithTimeout(ctx, afterKill)
 	defer cancel()
 	for {
@@ -261,7 +261,7 @@ func (i *Instant) abort(ctx context.Context) error {
 	case !strings.Contains(m.Source, i.url()):
 		return i.foreign()
 	}
-	err = i.patiently(ctx, func() error { return i.on.Abort(ctx, i.target) })
+	err = patiently(ctx, func() error { return i.on.Abort(ctx, i.target) })
 	if cephcmd.IsBusy(err) {
 		return problem.New(problem.Busy, "stop what uses it: rbd status "+i.target.String()+" lists its clients", "%s is in use: %w", i.target, err)
 	}

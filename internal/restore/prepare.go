@@ -8,6 +8,7 @@ import (
 	"path"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -28,7 +29,7 @@ type preparer struct {
 func (r *Restorer) preparer(ctx context.Context, p point.Point, c point.Component, plan *Plan) preparer {
 	want := text(c.Identity, "server_version")
 	tool, have := r.localTool(ctx)
-	if tool != "" && fits(want, have) {
+	if tool != "" && Fits(want, have) {
 		return r.localPreparer(tool, have)
 	}
 	if prep, ok := r.imagePreparer(ctx, p, c); ok {
@@ -45,9 +46,9 @@ func (r *Restorer) preparer(ctx context.Context, p point.Point, c point.Componen
 
 var versionPattern = regexp.MustCompile(`\d+\.\d+\.\d+`)
 
-// fits reports whether mariadb-backup of version have may prepare a copy of server version want: same series, and not
+// Fits reports whether mariadb-backup of version have may prepare a copy of server version want: same series, and not
 // older.
-func fits(want, have string) bool {
+func Fits(want, have string) bool {
 	w, h := versionPattern.FindString(want), versionPattern.FindString(have)
 	return w != "" && h != "" && series(w) == series(h) && patch(h) >= patch(w)
 }
@@ -109,39 +110,21 @@ const prepareMemory = 512 << 20
 
 // imagePreparer prepares in a container of the image that the server ran from.
 func (r *Restorer) imagePreparer(ctx context.Context, p point.Point, c point.Component) (preparer, bool) {
-	digest := text(c.Identity, "image_id")
-	if digest == "" {
+	image, ok := r.ServerImage(ctx, p, c)
+	if !ok {
 		return preparer{}, false
 	}
-	engine := r.engine(ctx)
-	if engine == "" {
-		return preparer{}, false
-	}
-	run := func(ctx context.Context, dir string) error {
+	return preparer{describe: "mariadb-backup in " + image.Describe, run: func(ctx context.Context, dir string) error {
+		if err := image.Load(ctx); err != nil {
+			return err
+		}
 		dir, err := filepath.Abs(dir)
 		if err != nil {
 			return err
 		}
-		command := []string{engine, "run", "--rm", "--network=none", "--user=0", "--entrypoint=", "--volume=" + dir + ":/restore"}
-		command = append(command, ulimits(engine)...)
-		return prepareWith(ctx, r.Local, append(append(command, digest), anyBackup...), "/restore", engineEnv()...)
-	}
-	if host.Run(ctx, r.Local, host.Cmd{Args: []string{engine, "image", "inspect", digest}, Env: engineEnv()}) == nil {
-		return preparer{"mariadb-backup in the server's own image, which " + engine + " has here", run}, true
-	}
-	saved, ok := savedImage(p, digest)
-	if !ok {
-		return preparer{}, false
-	}
-	return preparer{
-		describe: "mariadb-backup in the server's own image, loaded from the point into " + engine,
-		run: func(ctx context.Context, dir string) error {
-			if err := r.loadImage(ctx, p.ID, saved, engine); err != nil {
-				return err
-			}
-			return run(ctx, dir)
-		},
-	}, true
+		command := slices.Concat([]string{image.Engine}, image.Args(), []string{"--rm", "--user=0", "--volume=" + dir + ":/restore", image.ID}, anyBackup)
+		return prepareWith(ctx, r.Local, command, "/restore", image.Env()...)
+	}}, true
 }
 
 // engine returns the container engine that answers on this machine, "" when none does.

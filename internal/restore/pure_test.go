@@ -36,7 +36,7 @@ func TestFits(t *testing.T) {
 		{"10.1.6", "10.11.6", false},
 		{"10.11.9", "10.11.10", true},
 	} {
-		if got := fits(test.want, test.have); got != test.fits {
+		if got := Fits(test.want, test.have); got != test.fits {
 			t.Errorf("a copy of %q, a tool of %q: %v", test.want, test.have, got)
 		}
 	}
