@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"holdfast/internal/event"
 	"holdfast/internal/point"
 	"holdfast/internal/source"
 )
@@ -123,6 +125,34 @@ func TestCheckpoints(t *testing.T) {
 			t.Errorf("%s: %q, %v", c.Name, data, err)
 		}
 	}
+}
+
+// TestCheckpointsByTheClock: what was captured is kept after a while, however little it is, also after a while in which nothing was.
+func TestCheckpointsByTheClock(t *testing.T) {
+	const after = 20 * time.Millisecond
+	src := &holder{files: trees("rbd", "a", "b", "c")}
+	e := engine(t, newVault(t, t.TempDir()), src)
+	kept := make(chan string, 10)
+	e.Now, e.Parallel, e.CheckpointAfter = ticking(), 1, after
+	e.Listen = func(ev event.Event) {
+		if strings.HasPrefix(ev.Text, "checkpoint: ") {
+			kept <- ev.Text
+		}
+	}
+	src.capture = func(ctx context.Context, task source.Task, sink source.Sink) (source.Outcome, error) {
+		switch task.Name {
+		case "a": // lasts until a checkpoint was due of nothing
+			time.Sleep(5 * after)
+		case "b", "c": // of all before
+			select {
+			case <-kept:
+			case <-time.After(20 * time.Second):
+				t.Errorf("no checkpoint before %s", task.Name)
+			}
+		}
+		return good(ctx, task, sink)
+	}
+	mustRun(t, e)
 }
 
 // TestCheckpointsOfTwoRuns: while a component has no newer copy, its checkpoint stays.
