@@ -107,9 +107,6 @@ func (d *decoder) clusters(c Config, found map[string]*yaml.Node) {
 	if found["ceph"] == nil {
 		d.fault(found["rbd"], "add ceph: [{conf: /etc/ceph/ceph.conf}]", "rbd needs ceph to reach its cluster")
 	}
-	for _, check := range d.later {
-		check(c)
-	}
 	for i, p := range c.RBD.Pools {
 		known := slices.ContainsFunc(c.Ceph, func(k Ceph) bool { return k.Name == p.Cluster })
 		if p.Cluster != "" && !known {

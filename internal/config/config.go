@@ -19,15 +19,26 @@ type Config struct {
 	MariaDB *MariaDB // nil: the source is not configured
 	Ceph    []Ceph   // the first is the one meant where none is named; none: the sources ceph and rbd are not configured
 	RBD     *RBD     // nil: the source is not configured
+
+	Promises Promises
+	Notify   Notify
+	Metrics  Metrics
+	Schedule Schedule
+	Serve    Serve
 }
 
 // Tier is a place with a vault.
 type Tier struct {
 	Name       string
-	URL        string // file:///path; later s3:// and sftp://
+	URL        string // file:///PATH, s3://BUCKET/PREFIX or sftp://USER@HOST:PORT/PATH
 	Passphrase SecretRef
 	Keep       Keep    // which points stay; default those of the last 7 days for the first tier
 	Reserve    float64 // share of the space that stays free, 0 to 1; default 0.10
+	S3         *S3     // for s3://, else nil
+	SSHConfig  string  // for sftp://, the file that ssh reads in the place of its own; "" is that
+	Lock       Lock    // for s3://, how what is stored is locked
+	Limits     []Limit // of what is sent, by the time of day; where two overlap the first holds
+	Retry      Retry   // when it is tried again after a failure
 }
 
 // SecretRef says where a secret comes from; the zero value means that it is asked for on the terminal.

@@ -108,15 +108,17 @@ rbd:
     virsh: /opt/virsh
 `
 
+var defaultRetry = Retry{DefaultRetryAfter, DefaultRetryMost}
+
 func wholeConfig(file string) Config {
 	return Config{
 		File:  file,
 		Cloud: "prod", State: "/srv/state", Kit: "/srv/state/kit",
 		Tiers: []Tier{
-			{Name: "local", URL: "file:///srv/vault", Passphrase: secret.Ref{File: "/etc/hf/pass"}, Keep: Keep{Rules: Rules{Age: 7 * Day}}, Reserve: 0.1},
+			{Name: "local", URL: "file:///srv/vault", Passphrase: secret.Ref{File: "/etc/hf/pass"}, Keep: Keep{Rules: Rules{Age: 7 * Day}}, Reserve: 0.1, Retry: defaultRetry},
 			{
 				Name: "far", URL: "file:///etc/hf/far%20vault", Passphrase: secret.Ref{Command: "pass show holdfast"},
-				Reserve: 0.025,
+				Reserve: 0.025, Retry: defaultRetry,
 				Keep: Keep{
 					Rules: Rules{Age: 90 * Day, Within: Week, Last: 3, Daily: 14, Weekly: 5, Monthly: 12, Yearly: 7}, Zone: "Europe/Paris",
 					Sources: map[string]Rules{"rbd": {Age: 30 * Day}, "mariadb": {Monthly: 24}},
@@ -127,6 +129,8 @@ func wholeConfig(file string) Config {
 			Inventory: []string{"/etc/hf/multinode", "/etc/extra"}, Config: "/etc/kolla",
 			VaultPassword: secret.Ref{File: "/root/vp"}, Tolerate: 0.2,
 		},
+		Promises: defaultPromises(),
+		Notify:   defaultNotify(), Metrics: Metrics{Listen: DefaultListen},
 		MariaDB: &MariaDB{
 			User: "backup", Password: secret.Ref{KollaKey: "mariadb_backup_database_password"},
 			Admin: Login{User: "root", Password: secret.Ref{KollaKey: "database_password"}},
@@ -170,8 +174,11 @@ func TestParseDefaults(t *testing.T) {
 	}
 	want := Config{
 		File: "/etc/hf/holdfast.yml", Cloud: "c", State: "/var/lib/holdfast", Kit: "/var/lib/holdfast/kit",
-		Tiers: []Tier{{Name: "local", URL: "file:///v", Keep: Keep{Rules: Rules{Age: 7 * 24 * time.Hour}}, Reserve: 0.1}},
+		Tiers: []Tier{{Name: "local", URL: "file:///v", Keep: Keep{Rules: Rules{Age: 7 * 24 * time.Hour}}, Reserve: 0.1, Retry: defaultRetry}},
 		Kolla: Kolla{Config: "/etc/kolla", Tolerate: 0.1},
+
+		Promises: Promises{RPO: 26 * time.Hour, Read: 30 * 24 * time.Hour},
+		Notify:   defaultNotify(), Metrics: Metrics{Listen: "127.0.0.1:9466"},
 	}
 	if diff := cmp.Diff(want, *got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

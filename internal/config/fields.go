@@ -25,6 +25,10 @@ func (d *decoder) config(n *yaml.Node) Config {
 	c := Config{
 		State: DefaultState,
 		Kolla: Kolla{Config: DefaultKolla, Tolerate: DefaultTolerate},
+
+		Promises: defaultPromises(),
+		Notify:   defaultNotify(),
+		Metrics:  Metrics{Listen: DefaultListen},
 	}
 	found := d.mapping(n, "",
 		required("cloud", d.text(&c.Cloud, aName)),
@@ -35,8 +39,17 @@ func (d *decoder) config(n *yaml.Node) Config {
 		optional("mariadb", func(n *yaml.Node, at string) { c.MariaDB = d.mariadb(n, at) }),
 		optional("ceph", list(d, &c.Ceph, d.ceph)),
 		optional("rbd", func(n *yaml.Node, at string) { c.RBD = d.rbd(n, at) }),
+		optional("promises", d.promises(&c)),
+		optional("notify", d.notify(&c.Notify)),
+		optional("metrics", d.metrics(&c.Metrics)),
+		optional("schedule", d.schedule(&c)),
+		optional("serve", d.serve(&c)),
 	)
 	d.clusters(c, found)
+	for _, check := range d.later {
+		check(c)
+	}
+	d.checkPromises(c, found["promises"])
 	if c.Kit == "" {
 		c.Kit = filepath.Join(c.State, "kit")
 	}
@@ -44,39 +57,6 @@ func (d *decoder) config(n *yaml.Node) Config {
 		d.fault(maria, "add kolla: with its inventory", "mariadb needs kolla.inventory to find its nodes")
 	}
 	return c
-}
-
-func (d *decoder) tier(n *yaml.Node, at string) Tier {
-	t := Tier{Reserve: DefaultReserve}
-	first := strings.HasSuffix(at, "[0]")
-	if first {
-		t.Keep = Keep{Rules: Rules{Age: DefaultKeep}}
-	}
-	d.mapping(n, at,
-		required("name", d.text(&t.Name, aName, d.unique("tier name"))),
-		required("url", d.url(&t.URL)),
-		optional("passphrase", d.secret(&t.Passphrase, "file", "command")),
-		field{"keep", !first, d.keep(&t.Keep)},
-		optional("reserve", d.share(&t.Reserve)),
-	)
-	return t
-}
-
-// url reads the place of a vault, which no two tiers share.
-func (d *decoder) url(dst *string) reader {
-	return func(n *yaml.Node, at string) {
-		var given, canonical string
-		d.text(&given, func(n *yaml.Node, text string) (wrong, hint string) {
-			var err error
-			if canonical, hint, err = d.tierURL(text); err != nil {
-				return err.Error(), hint
-			}
-			return d.unique("place")(n, canonical)
-		})(n, at)
-		if given != "" {
-			*dst = canonical
-		}
-	}
 }
 
 func (d *decoder) kolla(k *Kolla, n *yaml.Node, at string) {

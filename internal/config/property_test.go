@@ -46,17 +46,48 @@ func aSecret(kollaKey bool) *rapid.Generator[secret.Ref] {
 	return rapid.OneOf(kinds...)
 }
 
+// aPlace gives a tier any kind of place, with limits.
+func aPlace(t *rapid.T, tier Tier) Tier {
+	switch rapid.SampledFrom([]string{"file", "s3", "sftp"}).Draw(t, "place") {
+	case "s3":
+		tier.URL = "s3://bucket/" + tier.Name
+		tier.S3 = &S3{
+			Endpoint: rapid.SampledFrom([]string{"", "https://s3.example.com", "http://[::1]:8000"}).Draw(t, "endpoint"), PathStyle: rapid.Bool().Draw(t, "path_style"),
+			AccessKey: aSecret(false).Draw(t, "access_key"), SecretKey: aSecret(false).Draw(t, "secret_key"),
+			Classes: Classes{Packs: rapid.SampledFrom([]string{"", "STANDARD_IA"}).Draw(t, "packs"), Indexes: rapid.SampledFrom([]string{"", "STANDARD"}).Draw(t, "indexes")},
+		}
+		if rapid.Bool().Draw(t, "locked") {
+			tier.Lock = Lock{Mode: rapid.SampledFrom([]string{"governance", "compliance"}).Draw(t, "mode"), Days: rapid.IntRange(LeastLock, LongestLock).Draw(t, "days")}
+		}
+	case "sftp":
+		tier.URL, tier.SSHConfig = "sftp://backup@host:2222/v/"+tier.Name, rapid.SampledFrom([]string{"", "/etc/hf/ssh"}).Draw(t, "ssh_config")
+	}
+	tier.Retry = rapid.SampledFrom([]Retry{{DefaultRetryAfter, DefaultRetryMost}, {10 * time.Minute, Day}}).Draw(t, "retry")
+	for range rapid.IntRange(0, 2).Draw(t, "limits") {
+		minute := rapid.IntRange(0, 24*60-1)
+		tier.Limits = append(tier.Limits, Limit{
+			From: time.Duration(minute.Draw(t, "from")) * time.Minute, To: time.Duration(minute.Draw(t, "to")+1) * time.Minute,
+			Rate: rapid.Int64Range(64, 1<<30).Draw(t, "rate") << 10,
+		})
+	}
+	return tier
+}
+
 func aConfig(t *rapid.T) Config {
 	c := Config{
 		File: "/etc/hf/holdfast.yml", Cloud: names.Draw(t, "cloud"),
 		State: paths.Draw(t, "state"), Kit: paths.Draw(t, "kit"),
 		Kolla: Kolla{Config: DefaultKolla, Tolerate: DefaultTolerate},
+
+		Promises: Promises{RPO: time.Duration(rapid.IntRange(1, 100).Draw(t, "rpo")) * time.Hour, Read: DefaultRead},
+		Notify:   aNotify(t),
+		Metrics:  Metrics{Listen: rapid.SampledFrom([]string{DefaultListen, "none", "[::]:9000"}).Draw(t, "listen at"), PerImage: rapid.Bool().Draw(t, "per_image"), Textfile: rapid.OneOf(rapid.Just(""), paths).Draw(t, "textfile")},
 	}
 	for _, name := range rapid.SliceOfNDistinct(names, 1, 4, rapid.ID).Draw(t, "tiers") {
-		c.Tiers = append(c.Tiers, Tier{
+		c.Tiers = append(c.Tiers, aPlace(t, Tier{
 			Name: name, URL: FileURL("/v/" + name), Keep: aKeep(t), Reserve: share.Draw(t, "reserve"),
 			Passphrase: rapid.OneOf(rapid.Just(secret.Ref{}), aSecret(false)).Draw(t, "passphrase"),
-		})
+		}))
 	}
 	if rapid.Bool().Draw(t, "kolla") {
 		c.Kolla = Kolla{
@@ -82,7 +113,54 @@ func aConfig(t *rapid.T) Config {
 			}
 		}
 	}
+	aSchedule(t, &c)
 	return c
+}
+
+func aNotify(t *rapid.T) Notify {
+	n := defaultNotify()
+	address := rapid.OneOf(rapid.Just(Address{Plain: "https://hooks.example.org/a?b=c d"}), rapid.Map(aSecret(false), func(r secret.Ref) Address { return Address{Ref: r} }))
+	if rapid.Bool().Draw(t, "mail") {
+		n.Mail = &Mail{Server: names.Draw(t, "server"), TLS: rapid.SampledFrom([]string{"starttls", "implicit"}).Draw(t, "tls"), From: "a@example.org", To: []string{"b@example.org", "c@example.org"}}
+		n.Mail.Port, n.Mail.CA = rapid.SampledFrom([]int{mailPort(n.Mail.TLS), 25}).Draw(t, "port"), rapid.SampledFrom([]string{"", "/ca"}).Draw(t, "ca")
+		if rapid.Bool().Draw(t, "auth") {
+			n.Mail.User, n.Mail.Password = texts.Draw(t, "mail user"), aSecret(false).Draw(t, "mail password")
+		}
+	}
+	if rapid.Bool().Draw(t, "webhook") {
+		n.Webhook = &Webhook{URL: address.Draw(t, "hook"), Secret: rapid.OneOf(rapid.Just(secret.Ref{}), aSecret(false)).Draw(t, "hook secret")}
+	}
+	if rapid.Bool().Draw(t, "ping") {
+		n.Ping = &Ping{URL: address.Draw(t, "ping url"), Jobs: rapid.SampledFrom([]map[string]Address{nil, {"database": {Plain: "http://127.0.0.1:1/x"}}}).Draw(t, "jobs")}
+	}
+	if rapid.Bool().Draw(t, "digest") {
+		n.Digest = Digest{Every: rapid.SampledFrom([]string{"daily", "weekly"}).Draw(t, "every"), Day: time.Monday, At: time.Duration(rapid.IntRange(0, 24*60-1).Draw(t, "minute")) * time.Minute}
+		n.On = []string{"digest", "failure"}
+	}
+	return n
+}
+
+func aSchedule(t *rapid.T, c *Config) {
+	zones := rapid.SampledFrom([]string{"", "UTC", "America/St_Johns"})
+	spread := rapid.SampledFrom([]time.Duration{0, time.Minute, time.Hour})
+	c.Schedule = Schedule{Zone: zones.Draw(t, "zone"), Jitter: spread.Draw(t, "jitter")}
+	c.Serve = rapid.SampledFrom([]Serve{{}, {Status: time.Hour}, {Socket: "/run/holdfast/serve.sock"}}).Draw(t, "serve")
+	for _, name := range rapid.SliceOfNDistinct(names, 0, 3, rapid.ID).Draw(t, "jobs") {
+		if name == "zone" || name == "jitter" {
+			continue
+		}
+		j := Job{
+			Name: name, When: rapid.SampledFrom([]string{"daily at 02:00", "30 2 * * 1-5", "every 4h"}).Draw(t, "when"), Do: []string{"replicate", "verify --all"},
+			Then: rapid.Bool().Draw(t, "then"), Zone: zones.Draw(t, "zone of job"), Jitter: spread.Draw(t, "jitter of job"), CatchUp: rapid.Bool().Draw(t, "catch_up"),
+			Window: rapid.SampledFrom([]string{"", "22:00-06:00"}).Draw(t, "window"), Retry: rapid.SampledFrom([]Retry{{}, {time.Minute, time.Hour}}).Draw(t, "retry of job"),
+		}
+		c.Schedule.Jobs = append(c.Schedule.Jobs, j)
+	}
+	if rapid.Bool().Draw(t, "off") {
+		j, _ := defaultJob("database")
+		j.Off = true
+		c.Schedule.Jobs = append(c.Schedule.Jobs, j)
+	}
 }
 
 func aKeep(t *rapid.T) Keep {

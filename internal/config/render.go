@@ -33,6 +33,10 @@ func Render(c Config) []byte {
 	if c.RBD != nil {
 		w.rbd(*c.RBD)
 	}
+	w.promises(c.Promises)
+	w.notify(c.Notify)
+	w.metrics(c.Metrics)
+	w.schedule(c)
 	return []byte(w.b.String())
 }
 
@@ -81,7 +85,27 @@ func (w *writer) tiers(tiers []Tier) {
 			keep := renderKeep(t.Keep)
 			w.key("keep", keep, i == 0 && keep == FormatDuration(DefaultKeep))
 			w.key("reserve", formatShare(t.Reserve), t.Reserve == DefaultReserve)
+			w.reach(t)
 		})
+	}
+}
+
+// reach writes how a tier's place is reached and what it is asked to do.
+func (w *writer) reach(t Tier) {
+	if t.S3 != nil {
+		w.key("s3", renderS3(*t.S3), false)
+	}
+	if t.SSHConfig != "" {
+		w.key("ssh_config", quote(t.SSHConfig), false)
+	}
+	if t.Lock.Days > 0 {
+		w.key("lock", fmt.Sprintf("{mode: %s, days: %d}", t.Lock.Mode, t.Lock.Days), false)
+	}
+	if len(t.Limits) > 0 {
+		w.key("limit", renderLimits(t.Limits), false)
+	}
+	if usual := (Retry{DefaultRetryAfter, DefaultRetryMost}); t.Retry != (Retry{}) && t.Retry != usual {
+		w.key("retry", fmt.Sprintf("{after: %s, most: %s}", FormatDuration(t.Retry.After), FormatDuration(t.Retry.Most)), false)
 	}
 }
 

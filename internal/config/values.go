@@ -1,12 +1,9 @@
 package config
 
 import (
-	"errors"
 	"fmt"
 	"math"
 	"net"
-	"net/url"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -150,39 +147,6 @@ func formatShare(v float64) string {
 	}
 	return strconv.FormatFloat(v, 'f', -1, 64)
 }
-
-// tierURL checks where a vault is and returns it in its canonical form.
-func (d *decoder) tierURL(text string) (canonical, hint string, err error) {
-	if filepath.IsAbs(text) {
-		return "", "write file://" + text, errors.New("it is a path, not a URL")
-	}
-	u, err := url.Parse(text)
-	switch {
-	case err != nil:
-		return "", "write file:///PATH", errors.New("it is not a URL")
-	case u.User != nil:
-		return "", "", errors.New("credentials do not belong in a URL")
-	case u.Scheme != "file":
-		return "", "write file:///PATH", fmt.Errorf("scheme %q is not one this version can store in", u.Scheme)
-	case u.Host != "":
-		return "", "a path begins with three slashes: file:///" + u.Host + u.Path, errors.New("a file URL has no host")
-	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
-		return "", "write file:///PATH", errors.New("a file URL has neither ? nor #")
-	}
-	path := u.Path
-	if u.Opaque != "" { // file:vault, relative to the configuration
-		if path, err = url.PathUnescape(u.Opaque); err != nil {
-			return "", "write file:///PATH", errors.New("it is not a URL")
-		}
-	}
-	if path == "" || strings.ContainsRune(path, 0) {
-		return "", "write file:///PATH", errors.New("it names no path")
-	}
-	return FileURL(d.abs(path)), "", nil
-}
-
-// FileURL is the URL of a vault in the directory path.
-func FileURL(path string) string { return (&url.URL{Scheme: "file", Path: path}).String() }
 
 var word = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 
