@@ -1,0 +1,52 @@
+package coverage
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"holdfast/internal/config"
+	"holdfast/internal/point"
+)
+
+// drilledAgo is a drill of both copies of a shard.
+func drilledAgo(age time.Duration, s point.DrillState) point.Drill {
+	return point.Drill{
+		ID: "d", Point: "1", Tier: "local", Source: "mariadb", Started: coverNow.Add(-age), State: s,
+		Parts: []point.DrillPart{{Component: "shard0/logical", State: s}, {Component: "shard0/physical", State: s}},
+	}
+}
+
+// TestDrillsPromised says what is told of drills that are late, went wrong, or never were.
+func TestDrillsPromised(t *testing.T) {
+	const month = 30 * config.Day
+	copies := []string{"mariadb shard0/logical", "mariadb shard0/physical", "mariadb image/1", "kolla ctl1"}
+	for _, test := range []struct {
+		name    string
+		drills  []point.Drill
+		promise time.Duration
+		says    []string
+	}{
+		{"none, and none promised", nil, 0, nil},
+		{"none, and one promised", nil, month, []string{"no drill of the last 30d"}},
+		{"lately", []point.Drill{drilledAgo(month, point.Proven)}, 0, nil},
+		{"long ago", []point.Drill{drilledAgo(40*config.Day, point.Proven)}, 0, []string{"no drill of the last 35d"}},
+		{"later than promised", []point.Drill{drilledAgo(20*config.Day, point.Proven)}, 2 * config.Day, []string{"no drill of the last 2d"}},
+		{"wrong since", []point.Drill{drilledAgo(10*config.Day, point.Proven), drilledAgo(config.Day, point.Differs)}, 0, []string{"holdfast show 1 --tier local"}},
+		{"right again", []point.Drill{drilledAgo(10*config.Day, point.Differs), drilledAgo(config.Day, point.Proven)}, 0, nil},
+		{"not done", []point.Drill{drilledAgo(10*config.Day, point.Proven), drilledAgo(config.Day, point.Undone)}, 0, nil},
+	} {
+		tiers := []Tier{{Tier: "local", Held: []point.Point{aged("1", time.Hour, copies...)}}, {Tier: "far", Drills: test.drills}}
+		all := components(allPoints(tiers), nil, coverNow)
+		found := judgeDrills(all, coverDrills(all, tiers), config.Promises{Drill: test.promise}, coverNow)
+		if len(found) != len(test.says) {
+			t.Errorf("%s: %+v", test.name, found)
+			continue
+		}
+		for i, text := range test.says {
+			if !strings.Contains(found[i].Text, text) || found[i].Promise != "drill" {
+				t.Errorf("%s: %+v", test.name, found[i])
+			}
+		}
+	}
+}
