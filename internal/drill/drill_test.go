@@ -1,0 +1,126 @@
+package drill
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"holdfast/internal/point"
+	"holdfast/internal/problem"
+)
+
+func at(day int) time.Time { return time.Date(2026, 1, day, 2, 0, 0, 0, time.UTC) }
+
+// points are good ones of the first days of January, but for the one of the 2nd.
+func points() (all []point.Point) {
+	for day := 1; day <= 4; day++ {
+		state := point.Good
+		if day == 2 {
+			state = point.ComponentFailed
+		}
+		all = append(all, point.Point{ID: fmt.Sprint(day), Started: at(day), Components: []point.Component{{Source: "mariadb", Name: "shard0/logical", State: state, Required: true}}})
+	}
+	return all
+}
+
+func drillOf(id string, day int, s point.DrillState) point.Drill {
+	return point.Drill{Point: id, Source: "mariadb", Started: at(day), State: s, Parts: []point.DrillPart{{Component: "shard0/logical", State: s}}}
+}
+
+func TestLongest(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		drills []point.Drill
+		want   string
+	}{
+		{"none was drilled", nil, "1"},
+		{"the oldest was", []point.Drill{drillOf("1", 5, point.Proven)}, "3"},
+		{"all were", []point.Drill{drillOf("1", 7, point.Proven), drillOf("3", 6, point.Differs), drillOf("4", 8, point.Proven), drillOf("1", 5, point.Proven)}, "3"},
+		{"one could not be", []point.Drill{drillOf("1", 5, point.Undone)}, "1"},
+		{"of another source", []point.Drill{{Point: "1", Source: "rbd", Started: at(5), State: point.Proven}}, "1"},
+	} {
+		if p, err := Longest(points(), test.drills, "mariadb"); err != nil || p.ID != test.want {
+			t.Errorf("%s: point %s, %v, want %s", test.name, p.ID, err, test.want)
+		}
+	}
+	if _, err := Longest(points()[1:2], nil, "mariadb"); problem.KindOf(err) != problem.NotFound {
+		t.Errorf("without a good point: %v", err)
+	}
+}
+
+func TestLastProven(t *testing.T) {
+	all := []point.Drill{drillOf("1", 5, point.Proven), drillOf("3", 7, point.Differs), drillOf("1", 6, point.Proven)}
+	if last := point.LastProven(all, "mariadb", "shard0/logical"); last == nil || !last.Equal(at(6)) {
+		t.Errorf("it was proven at %v", last)
+	}
+	if last := point.LastProven(all, "mariadb", "shard0/physical"); last != nil {
+		t.Errorf("what was never drilled was proven at %v", last)
+	}
+}
+
+func TestState(t *testing.T) {
+	wrong := []point.DrillPart{{State: point.Proven}, {State: point.Differs}}
+	for _, test := range []struct {
+		parts []point.DrillPart
+		err   error
+		want  point.DrillState
+	}{
+		{wrong[:1], nil, point.Proven}, {wrong, nil, point.Differs}, {wrong, errors.New("no room"), point.Differs}, {wrong[:1], errors.New("no room"), point.Undone},
+	} {
+		if got := state(test.parts, test.err); got != test.want {
+			t.Errorf("%+v, %v: %s, want %s", test.parts, test.err, got, test.want)
+		}
+	}
+}
+
+// TestSweep removes what a killed drill left, with its server, and nothing of one that is at work.
+func TestSweep(t *testing.T) {
+	state := t.TempDir()
+	alive, err := newPlace(state, "alive")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer alive.remove(context.Background())
+	dir := filepath.Join(state, drillsDir, "killed", "physical")
+	if err := os.MkdirAll(filepath.Join(dir, "data"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	server := exec.Command("sleep", "600")
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- server.Wait() }()
+	write := func(text string) {
+		if err := os.WriteFile(filepath.Join(dir, serverFile), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(fmt.Sprintf("%d %s0\n", server.Process.Pid, bornAt(server.Process.Pid))) // its number alone names nobody
+	if left, err := Sweep(t.Context(), state); err != nil || len(left) != 1 {
+		t.Fatalf("%q, %v", left, err)
+	}
+	if bornAt(server.Process.Pid) == "" {
+		t.Fatal("another process was killed")
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	write(fmt.Sprintf("%d %s\n", server.Process.Pid, bornAt(server.Process.Pid)))
+	if left, err := Leftovers(state); err != nil || len(left) != 1 {
+		t.Fatalf("%q, %v", left, err)
+	}
+	if _, err := Sweep(t.Context(), state); err != nil {
+		t.Fatal(err)
+	}
+	<-ended
+	entries, err := os.ReadDir(filepath.Join(state, drillsDir))
+	if err != nil || len(entries) != 1 || entries[0].Name() != "alive" {
+		t.Errorf("what is there: %v, %v", entries, err)
+	}
+}

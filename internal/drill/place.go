@@ -1,0 +1,205 @@
+package drill
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"holdfast/internal/host"
+	"holdfast/internal/point"
+	"holdfast/internal/problem"
+	"holdfast/internal/report"
+	"holdfast/internal/restore"
+)
+
+// What lies in the directory of a drill. The lock is held as long as the drill lives, so that one which nobody holds tells of a
+// drill that was killed.
+const (
+	drillsDir  = "drills" // in the state directory
+	lockFile   = "lock"
+	engineFile = "engine" // names the container engine, once there may be a container
+	serverFile = "server" // in a part's directory: number and start of the server's process
+)
+
+// place is the directory of a drill.
+type place struct {
+	dir  string
+	lock *os.File
+}
+
+// newPlace makes a drill's directory, after it has removed what drills left that were killed.
+func newPlace(state, id string) (*place, error) {
+	if _, err := Sweep(context.Background(), state); err != nil {
+		return nil, err
+	}
+	dir, err := filepath.Abs(filepath.Join(state, drillsDir, id))
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	lock, err := hold(dir, os.O_CREATE)
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	return &place{dir, lock}, nil
+}
+
+// hold locks a drill's directory as long as the file stays open.
+func hold(dir string, flag int) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_RDWR|flag, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// sub makes the directory of a part.
+func (p *place) sub(name string) (string, error) {
+	dir := filepath.Join(p.dir, name)
+	return dir, os.Mkdir(dir, 0o700)
+}
+
+// uses notes which engine may run containers of the drill.
+func (p *place) uses(engine string) error {
+	return os.WriteFile(filepath.Join(p.dir, engineFile), []byte(engine+"\n"), 0o600)
+}
+
+// remove takes away all of the drill.
+func (p *place) remove(ctx context.Context) error {
+	err := clear(ctx, p.dir)
+	return errors.Join(err, p.lock.Close())
+}
+
+// Leftovers lists the directories of drills that were killed.
+func Leftovers(state string) ([]string, error) {
+	return leftovers(state, func(string) error { return nil })
+}
+
+// Sweep removes what drills that were killed left: servers, containers and directories. It returns what it removed.
+func Sweep(ctx context.Context, state string) ([]string, error) {
+	return leftovers(state, func(dir string) error { return clear(ctx, dir) })
+}
+
+func leftovers(state string, do func(dir string) error) (found []string, err error) {
+	dirs, err := os.ReadDir(filepath.Join(state, drillsDir))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	for _, d := range dirs {
+		dir, aerr := filepath.Abs(filepath.Join(state, drillsDir, d.Name()))
+		lock, herr := hold(dir, os.O_CREATE)
+		if errors.Is(herr, unix.EWOULDBLOCK) || errors.Is(herr, fs.ErrNotExist) {
+			continue // it is at work, or has just ended
+		}
+		if herr == nil {
+			herr = do(dir)
+			herr = errors.Join(herr, lock.Close())
+		}
+		found, err = append(found, dir), errors.Join(err, aerr, herr)
+	}
+	if err != nil {
+		return found, problem.New(problem.Failed, "remove it by hand once nothing uses it", "remove what a drill left: %w", err)
+	}
+	return found, nil
+}
+
+// clear ends what still runs in a drill's directory, and removes it.
+func clear(ctx context.Context, dir string) error {
+	err := errors.Join(endContainers(ctx, dir), endServers(ctx, dir))
+	if err != nil {
+		return fmt.Errorf("end what runs in %s: %w", dir, err)
+	}
+	return os.RemoveAll(dir)
+}
+
+// endServers kills the servers whose processes are recorded. Number and start of a process name it for ever.
+func endServers(ctx context.Context, dir string) error {
+	records, err := filepath.Glob(filepath.Join(dir, "*", serverFile))
+	for _, name := range records {
+		var pid int
+		var born string
+		data, rerr := os.ReadFile(name)
+		if _, serr := fmt.Sscan(string(data), &pid, &born); rerr != nil || serr != nil || pid <= 1 {
+			continue // nothing was started
+		}
+		for bornAt(pid) == born && err == nil {
+			if kerr := unix.Kill(pid, unix.SIGKILL); kerr != nil && !errors.Is(kerr, unix.ESRCH) {
+				err = fmt.Errorf("kill process %d: %w", pid, kerr)
+			}
+			err = errors.Join(err, pause(ctx, 20*time.Millisecond))
+		}
+	}
+	return err
+}
+
+// bornAt is when a living process started, in ticks since the machine did; "" for none.
+func bornAt(pid int) string {
+	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return ""
+	}
+	_, rest, _ := strings.Cut(string(stat[strings.LastIndexByte(string(stat), ')')+1:]), " ")
+	fields := strings.Fields(rest)
+	if len(fields) < 20 || fields[0] == "Z" {
+		return ""
+	}
+	return fields[19]
+}
+
+// endContainers removes those that were given a part of the directory.
+func endContainers(ctx context.Context, dir string) error {
+	name, err := os.ReadFile(filepath.Join(dir, engineFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	engine := strings.TrimSpace(string(name))
+	if err != nil || engine == "" {
+		return err
+	}
+	const script = `for dir in "$2" "$2"/* "$2"/*/data; do "$1" ps -aq --filter "volume=$dir"; done | sort -u | while read -r id; do "$1" rm -f "$id" >/dev/null; done`
+	return host.Run(ctx, host.Local{}, host.Cmd{Args: []string{"sh", "-euc", script, "drill", engine, dir}, Name: engine})
+}
+
+// spare is room for logs and temporary files of a server, in bytes.
+const spare = 512 << 20
+
+// room refuses a drill for which there is no room, before anything is written. The copies are drilled one after the other.
+func (r *run) room(components map[string]point.Component) error {
+	var need int64
+	for _, c := range components {
+		n := c.BytesRead
+		if c.Kind == point.Logical {
+			n *= 3 // rows and their indexes in pages
+		}
+		need = max(need, n+spare)
+	}
+	free, err := restore.FreeBytes(r.place.dir)
+	if err != nil || free >= need {
+		return err
+	}
+	return problem.New(problem.Failed, "make room there, or set state: in holdfast.yml to a directory on a larger file system",
+		"a drill of point %s needs about %s in %s, where %s are free", r.Point.ID, report.Size(need), r.place.dir, report.Size(free))
+}
+
+// pause waits, unless ctx ends first.
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
+}
