@@ -1,7 +1,9 @@
 #!/bin/bash
 # The main job, for real and from nothing: a three-node Galera cluster with the OpenStack schemas and a Kolla tree is
 # backed up, shown, verified, destroyed and restored. Volumes of a Ceph cluster are captured twice, and one of them is
-# deleted and brought back while it is being written to. The lab stays up afterwards.
+# deleted and brought back while it is being written to. All of it is copied to a bucket with object lock and offsite, where
+# an attacker deletes in vain; damage is healed from there, and a lost vault made anew. A drill proves the copy of the database.
+# The lab stays up afterwards.
 # usage: scripts/demo.sh DIR
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -43,6 +45,20 @@ instant() { # restore a volume and write to it while its data is still being cop
   write_to "$1" 1M
   wait $restore
 }
+scratch() { # lose a stretch of the largest pack of the local vault: more than its error correction mends
+  local pack
+  pack=$(find "$dir/vault/p" -type f -printf '%s %p\n' | sort -rn | head -1 | cut -d' ' -f2-)
+  dd if=/dev/zero of="$pack" bs=64K seek=$(($(stat -c %s "$pack") / 131072)) count=4 conv=notrunc status=none
+  echo "256 KiB in the middle of $pack are zeros now"
+}
+found() { # it is damage, and nothing else, that the command ends with
+  local code=0
+  "$@" || code=$?
+  [ $code = 7 ] && echo "exit code 7, as for all damage"
+}
+rebuild() {
+  hold init --yes && hold replicate local --from s3 && hold verify --all
+}
 compare() {
   sums "$dir/after.sums"
   diff "$dir/before.sums" "$dir/after.sums" >/dev/null || { echo "rows differ from before the disaster" >&2; diff "$dir/before.sums" "$dir/after.sums" | head >&2; exit 1; }
@@ -53,8 +69,8 @@ if [ -e "$dir/lab.json" ]; then
   say "an earlier demo is still up: taking it down first"
   bin/lab down "$dir"
 fi
-step "bring up a lab: 3 Galera nodes, a Kolla tree, sshd, Ceph" bin/lab up --ceph "$dir"
-step "create the vault and the recovery kit" hold init --yes
+step "bring up a lab: 3 Galera nodes, a Kolla tree, sshd, Ceph with S3" bin/lab up --ceph --tiers "$dir"
+step "create the vaults of three tiers and the recovery kit" hold init --yes
 step "check everything a backup needs" hold doctor
 sums "$dir/before.sums"
 step "take a recovery point of databases and configuration" hold backup mariadb kolla ceph
@@ -71,6 +87,18 @@ write_to "$volume" 2M
 step "capture them again: one has changed" hold backup rbd --only "$some"
 step "another disaster: a volume is deleted" lose "$volume"
 step "bring it back, and write to it meanwhile" instant "$volume"
+
+step "copy all points to a bucket with object lock, and offsite over ssh" hold replicate
+step "somebody with the keys of the bucket deletes everything in it" bin/lab attack "$dir"
+step "take the deletions back" hold undelete s3 --yes
+step "a disk loses a few sectors of the local vault" scratch
+step "verify finds it" found hold verify --all --full
+step "and heals it from another tier" hold verify --all --full --heal
+step "the local vault is lost" rm -rf "$dir/vault"
+step "make it anew, and fill it from the bucket" rebuild
+step "drill: restore the database aside, compare every row of it, time it, and remove it again" hold drill mariadb
+step "what retention would remove, and why" hold prune --dry-run
+step "a day of the schedule in fast motion: the daemon, a bucket that fails, mails, the retry, Prometheus" bin/lab day "$dir" bin/holdfast packaging/prometheus/holdfast.rules.yml
 
 say "what it did"
 for i in "${!names[@]}"; do printf '%7s s  %s\n' "${took[$i]}" "${names[$i]}"; done

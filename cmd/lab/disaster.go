@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"maps"
+	"path/filepath"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -21,6 +22,43 @@ func destroyCommand() *cobra.Command {
 				return err
 			}
 			return l.Destroy(cmd.Context())
+		},
+	}
+}
+
+func attackCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "attack DIR",
+		Short: "Delete everything in the bucket of the S3 tier of the lab in DIR that its keys can delete",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			l, err := lab.Open(args[0])
+			if err != nil {
+				return err
+			}
+			hidden, refused, err := l.AttackTier(cmd.Context())
+			fmt.Printf("%d objects deleted; the store refused to remove %d versions of them\n", hidden, refused)
+			return err
+		},
+	}
+}
+
+func dayCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "day DIR HOLDFAST RULES",
+		Short: "Let the daemon of the program HOLDFAST keep a day of the schedule in fast motion, watched by Prometheus with RULES",
+		Args:  cobra.ExactArgs(3),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			l, err := lab.Open(args[0])
+			if err != nil {
+				return err
+			}
+			for i := range args {
+				if args[i], err = filepath.Abs(args[i]); err != nil {
+					return err
+				}
+			}
+			return l.Day(cmd.Context(), args[1], args[2], func(line string) { fmt.Println(line) })
 		},
 	}
 }

@@ -52,7 +52,7 @@ func root() *cobra.Command {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	cmd.AddCommand(upCommand(), downCommand(), statusCommand(), depsCommand(), destroyCommand(), checksumCommand())
+	cmd.AddCommand(upCommand(), downCommand(), statusCommand(), depsCommand(), destroyCommand(), attackCommand(), dayCommand(), checksumCommand())
 	return cmd
 }
 
@@ -82,7 +82,9 @@ func upCommand() *cobra.Command {
 	f.IntVar(&opts.Shards, "shards", 1, "Galera clusters")
 	f.IntVar(&opts.ShardNodes, "shard-nodes", 1, "nodes of each further cluster")
 	f.BoolVar(&opts.Containers, "containers", false, "run mariadbd in containers, one docker engine per host")
+	f.BoolVar(&opts.Podman, "podman", false, "the same with podman")
 	f.BoolVar(&opts.Ceph, "ceph", false, "a Ceph cluster with a gateway, and in it what the databases speak of")
+	f.BoolVar(&opts.Tiers, "tiers", false, "more tiers in holdfast.yml: in the S3 gateway, with --ceph, and on a host by sftp")
 	f.BoolVar(&opts.EmptyPools, "empty-pools", false, "with --ceph: nothing is in its pools")
 	f.BoolVar(&opts.OpenStack, "openstack", false, "the real Keystone, Glance and Cinder on them, with a Ceph cluster")
 	f.IntVar(&opts.Rows, "rows", 0, "scale of the OpenStack rows; 0 for a few thousand")
@@ -160,7 +162,7 @@ func depsCommand() *cobra.Command {
 		Short: "Name the Debian packages a lab needs and this machine lacks",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			missing := append(lab.Missing(lab.Options{Galera: 1, Containers: true, OpenStack: true}), lab.MissingOf(others)...)
+			missing := append(lab.Missing(lab.Options{Galera: 1, Containers: true, OpenStack: true}), lab.MissingOf(append(others, lab.Watch...))...)
 			if len(missing) == 0 {
 				fmt.Fprintln(os.Stderr, "nothing is missing")
 				return nil

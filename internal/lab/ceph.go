@@ -245,9 +245,24 @@ func (l *Lab) startGateway(ctx context.Context) error {
 	if err := json.Unmarshal([]byte(out), &made); err != nil || len(made.Keys) != 1 {
 		return fmt.Errorf("make user of S3: %q: %w", out, err)
 	}
-	if err := l.put("secrets/s3", 0o600, made.Keys[0].Access+"\n"+made.Keys[0].Secret+"\n"); err != nil {
+	for name, text := range map[string]string{
+		"s3": made.Keys[0].Access + "\n" + made.Keys[0].Secret + "\n", "s3.access": made.Keys[0].Access + "\n", "s3.secret": made.Keys[0].Secret + "\n",
+	} {
+		if err := l.put("secrets/"+name, 0o600, text); err != nil {
+			return err
+		}
+	}
+	if err := l.addColdClass(ctx); err != nil {
 		return err
 	}
+	if err := l.runGateway(ctx); err != nil || !l.Options.Tiers {
+		return err
+	}
+	return l.MakeBucket(ctx, tierBucket, true)
+}
+
+// runGateway starts the gateway and waits until it answers.
+func (l *Lab) runGateway(ctx context.Context) error {
 	if err := l.daemon(ctx, "radosgw", "--name", "client.rgw.lab"); err != nil {
 		return err
 	}

@@ -7,6 +7,8 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strings"
 
 	"holdfast/internal/problem"
@@ -22,7 +24,7 @@ var (
 	hostNeeds = []need{
 		{"/usr/sbin/sshd", "openssh-server"}, {"ssh", "openssh-client"}, {"ssh-keygen", "openssh-client"},
 		{"sudo", "sudo"}, {"nsenter", "util-linux"}, {"setsid", "util-linux"}, {"ansible-inventory", "ansible-core"},
-		{"openssl", "openssl"}, {"zstd", "zstd"}, {"ps", "procps"}, {"busybox", "busybox"},
+		{"openssl", "openssl"}, {"zstd", "zstd"}, {"ps", "procps"}, {"busybox", "busybox"}, {"systemd-analyze", "systemd"},
 	}
 	galeraNeeds = []need{
 		{"/usr/sbin/mariadbd", "mariadb-server"}, {"mariadb-install-db", "mariadb-server"}, {"mariadb", "mariadb-client"},
@@ -40,6 +42,7 @@ var (
 		{"qemu-img", "qemu-utils"},
 	}
 	containerNeeds = []need{{"/usr/sbin/dockerd", "docker.io"}, {"docker", "docker.io"}, {"containerd", "docker.io"}}
+	podmanNeeds    = []need{{"podman", "podman"}, {"/usr/sbin/runc", "runc"}}
 )
 
 // Missing returns the Debian packages that this machine lacks for a lab with opts.
@@ -55,7 +58,9 @@ func Missing(opts Options) []string {
 	if opts.OpenStack {
 		needs = append(needs[:len(needs):len(needs)], openstackNeeds...)
 	}
-	if opts.Containers {
+	if opts.Podman {
+		needs = append(needs[:len(needs):len(needs)], podmanNeeds...)
+	} else if opts.Containers {
 		needs = append(needs[:len(needs):len(needs)], containerNeeds...)
 	}
 	var missing []string
@@ -68,6 +73,9 @@ func Missing(opts Options) []string {
 	}
 	return missing
 }
+
+// Watch are the pairs of what alerts are tested with.
+var Watch = []string{"prometheus=prometheus", "prometheus-alertmanager=prometheus-alertmanager"}
 
 // MissingOf returns the packages of those pairs PROGRAM=PACKAGE whose program this machine lacks.
 func MissingOf(pairs []string) (missing []string) {
@@ -110,12 +118,16 @@ func checkMachine(opts Options) error {
 // policyFile is asked by Debian's maintainer scripts before they start a service.
 const policyFile = "/usr/sbin/policy-rc.d"
 
-// Install installs packages with apt and keeps apt from starting any service of theirs. Its talk goes to out.
+// wantedServices are the links by which services start with the machine.
+const wantedServices = "/etc/systemd/system/*.wants/*"
+
+// Install installs packages with apt and keeps apt from starting any service of theirs, now and with the machine. Its talk goes to out.
 func Install(ctx context.Context, packages []string, out io.Writer) error {
 	restore, err := forbidServices(policyFile)
 	if err != nil {
 		return err
 	}
+	defer disableNew(wanted())
 	args := append([]string{"-o", "DPkg::Lock::Timeout=300", "install", "-y", "--no-install-recommends"}, packages...)
 	err = apt(ctx, out, args...)
 	if err != nil { // the lists may be old or absent
@@ -124,6 +136,21 @@ func Install(ctx context.Context, packages []string, out io.Writer) error {
 		}
 	}
 	return errors.Join(err, restore())
+}
+
+// wanted are the services that start with the machine.
+func wanted() []string {
+	links, _ := filepath.Glob(wantedServices) // the pattern is well formed
+	return links
+}
+
+// disableNew keeps from starting with the machine what did not before.
+func disableNew(before []string) {
+	for _, link := range wanted() {
+		if !slices.Contains(before, link) {
+			os.Remove(link)
+		}
+	}
 }
 
 func apt(ctx context.Context, out io.Writer, args ...string) error {

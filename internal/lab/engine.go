@@ -19,13 +19,16 @@ import (
 // With Options.Containers every node's host runs a docker engine of its own, with its socket at /run/docker.sock and
 // its data below /var/lib/docker, both the host's alone, and mariadbd runs in its container mariadb, laid out as Kolla
 // lays it out. Up calls startEngines once the hosts are up, and containShard when a shard's datadirs are filled and
-// none of its nodes runs. The engines have no network: containers use the host's. All processes of an engine end with
+// none of its nodes runs; podman.go has what is different with Options.Podman. The engines have no network: containers use the host's. All processes of an engine end with
 // their host, but its control groups stay and are removed by name.
 
 // startEngines starts all engines and gives each the image: the first one unpacks it, the others get its files as
 // hard links, which costs neither time nor space. No engine ever writes to them again.
 func (l *Lab) startEngines(ctx context.Context) error {
 	nodes := l.Nodes()
+	if l.Options.Podman {
+		return l.onNodes(ctx, nodes, l.startPodman)
+	}
 	if err := l.startEngine(ctx, nodes[0]); err != nil {
 		return fmt.Errorf("host %s: %w", nodes[0].Host, err)
 	}
@@ -91,7 +94,7 @@ func (l *Lab) awaitEngine(ctx context.Context, n Node) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	err := poll(ctx, 50*time.Millisecond, func() (bool, error) {
-		_, err := l.docker(ctx, n.Host, "version")
+		_, err := l.engine(ctx, n.Host, "version")
 		return err == nil, nil
 	})
 	if err != nil {
@@ -101,17 +104,20 @@ func (l *Lab) awaitEngine(ctx context.Context, n Node) error {
 	return nil
 }
 
-// docker runs the docker command on a host.
-func (l *Lab) docker(ctx context.Context, host string, args ...string) (string, error) {
-	cmd, err := l.dockerCommand(ctx, host, args...)
+// engine runs a command of a host's engine.
+func (l *Lab) engine(ctx context.Context, host string, args ...string) (string, error) {
+	cmd, err := l.engineCommand(ctx, host, args...)
 	if err != nil {
 		return "", err
 	}
 	return output(cmd)
 }
 
-// dockerCommand is a docker command that talks to the host's engine, whatever this process's environment says.
-func (l *Lab) dockerCommand(ctx context.Context, host string, args ...string) (*exec.Cmd, error) {
+// engineCommand is a command of a host's engine, whatever this process's environment says.
+func (l *Lab) engineCommand(ctx context.Context, host string, args ...string) (*exec.Cmd, error) {
+	if l.Options.Podman {
+		return l.Command(ctx, host, append([]string{"podman"}, args...)...)
+	}
 	return l.Command(ctx, host, append([]string{"docker", "--host", "unix:///run/docker.sock"}, args...)...)
 }
 

@@ -47,7 +47,7 @@ func (l *Lab) importImage(ctx context.Context, host string) error {
 	r, w := io.Pipe()
 	defer r.Close()
 	go func() { w.CloseWithError(writeImage(ctx, w)) }()
-	cmd, err := l.dockerCommand(ctx, host, "import", "--change", "ENV KOLLA_BASE_DISTRO=debian KOLLA_SERVICE_NAME=mariadb LANG=C.UTF-8",
+	cmd, err := l.engineCommand(ctx, host, "import", "--change", "ENV KOLLA_BASE_DISTRO=debian KOLLA_SERVICE_NAME=mariadb LANG=C.UTF-8",
 		"--change", "USER mysql", "--change", `CMD ["kolla_start"]`, "-", imageName)
 	if err != nil {
 		return err

@@ -28,7 +28,10 @@ func (l *Lab) containShard(ctx context.Context, s Shard) error {
 
 func (l *Lab) contain(ctx context.Context, n Node) error {
 	create := append([]string{"create"}, containerFlags...)
-	if _, err := l.docker(ctx, n.Host, append(create, imageName, "kolla_start")...); err != nil {
+	if l.Options.Podman {
+		create = append(create, "--cgroup-parent="+l.cgroup(n.Host))
+	}
+	if _, err := l.engine(ctx, n.Host, append(create, imageName, "kolla_start")...); err != nil {
 		return err
 	}
 	if err := moveDatadir(filepath.Join(l.HostDir(n.Host), "var-lib-mysql/data"), l.volume(n.Host, "mariadb")); err != nil {
@@ -64,7 +67,7 @@ func (l *Lab) replaceControl(host string) error {
 		if err != nil {
 			return err
 		}
-		if err := l.put(filepath.Join("hosts", host, script), 0o755, string(text)); err != nil {
+		if err := l.put(filepath.Join("hosts", host, script), 0o755, l.forEngine(string(text))); err != nil {
 			return err
 		}
 	}
@@ -96,9 +99,9 @@ func setDatadir(galera string) error {
 	return nil
 }
 
-// volume is where the content of a docker volume of a host lies on this machine.
+// volume is where the content of a volume of a host lies on this machine.
 func (l *Lab) volume(host, name string) string {
-	return filepath.Join(l.HostDir(host), "var-lib-docker/volumes", name, "_data")
+	return filepath.Join(l.HostDir(host), l.volumes(), name, "_data")
 }
 
 // Datadir is where the datadir of the node on host name lies on this machine.

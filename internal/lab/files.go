@@ -26,7 +26,7 @@ const StandInVirsh = "/etc/kolla/lab/stand-in-virsh"
 
 // hostDirs are the directories that every host has for its own, below its HostDir.
 var hostDirs = []string{
-	"mnt", "etc/kolla/lab", "etc/mysql", "var-lib-mysql/data", "var-lib-docker", "var-log-kolla/mariadb", "run-mysqld/tmp",
+	"mnt", "etc/kolla/lab", "etc/mysql", "var-lib-mysql/data", "var-lib-docker", "var-lib-containers", "var-log-kolla/mariadb", "run-mysqld/tmp",
 }
 
 // writeFiles writes everything that the hosts need before they start.
@@ -81,7 +81,10 @@ func (l *Lab) writeKeys(ctx context.Context) error {
 	for _, h := range l.Hosts {
 		fmt.Fprintf(&known, "[127.0.0.1]:%d %s", h.Port, hostKey)
 	}
-	return l.put("ssh/known_hosts", 0o600, known.String())
+	if err := l.put("ssh/known_hosts", 0o600, known.String()); err != nil {
+		return err
+	}
+	return l.writeSSHConfig()
 }
 
 // writeHostFiles writes each host's sshd_config and what its /etc has of its own. Its shadow file lets root in by key

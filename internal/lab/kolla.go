@@ -25,6 +25,9 @@ func (l *Lab) writeKolla(context.Context) error {
 		},
 		Globals: map[string]string{"enable_mariabackup": "yes"},
 	}
+	if l.Options.Podman {
+		spec.Globals["kolla_container_engine"] = "podman"
+	}
 	for _, h := range l.Hosts {
 		hs, err := l.hostSpec(h)
 		if err != nil {
@@ -67,7 +70,7 @@ func (l *Lab) hostSpec(h Host) (kollatree.HostSpec, error) {
 		Name: h.Name, Addr: "127.0.0.1", Port: h.Port, User: h.User, KeyFile: l.KeyFile, Groups: h.Groups,
 		SSHArgs:    "-o UserKnownHostsFile=" + l.KnownHosts + " -o StrictHostKeyChecking=yes",
 		EtcKolla:   filepath.Join(dir, "etc/kolla"),
-		VolumesDir: filepath.Join(dir, "var-lib-docker/volumes"),
+		VolumesDir: filepath.Join(dir, l.volumes()),
 	}
 	n, err := l.Node(h.Name)
 	if err != nil {

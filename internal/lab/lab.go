@@ -26,12 +26,14 @@ type Options struct {
 	Shards     int    // Galera clusters; default 1
 	ShardNodes int    // nodes of each further cluster; default 1
 	Containers bool   // mariadbd runs in a container named mariadb, one docker engine per host
+	Podman     bool   // those engines are podman, which Containers is implied by
 	Rows       int    // scale of the seeded rows; 0 is the default scale
 	BulkMiB    int    // size of the schema bulk in MiB, for benches
 	SST        string // wsrep_sst_method; default rsync
 	Seed       int64  // of the rows; the same seed gives the same rows
 	Ceph       bool   // a Ceph cluster on the storage host, with what the services keep there
 	EmptyPools bool   // nothing is in the Ceph cluster's pools
+	Tiers      bool   // holdfast.yml has a tier in the gateway, if there is one, and one that a host serves by sftp
 	OpenStack  bool   // Keystone, Glance and Cinder run beside Ceph and the first Galera cluster, which it implies
 	Bound      bool   // the lab ends with the process that brought it up, however that ends
 }
@@ -150,6 +152,7 @@ func (o Options) implied() Options {
 	if o.OpenStack {
 		o.Ceph, o.Galera = true, max(o.Galera, 1)
 	}
+	o.Containers = o.Containers || o.Podman
 	return o
 }
 

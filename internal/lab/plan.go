@@ -124,5 +124,5 @@ func (l *Lab) path(elem ...string) string {
 }
 
 // HostDir is the directory on this machine that holds what host name has for its own: etc, var-lib-mysql, run-mysqld,
-// var-lib-docker, var-log-kolla.
+// var-lib-docker, var-lib-containers, var-log-kolla.
 func (l *Lab) HostDir(name string) string { return l.path("hosts", name) }

@@ -29,6 +29,7 @@ own /etc/mysql etc/mysql
 cover /var/lib lib
 own /var/lib/mysql var-lib-mysql
 own /var/lib/docker var-lib-docker
+own /var/lib/containers var-lib-containers
 cover /var/log log
 own /var/log/kolla var-log-kolla
 mount -t tmpfs -o mode=755 holdfast-lab /run
