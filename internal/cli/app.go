@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"holdfast/internal/config"
+	"holdfast/internal/job"
 	"holdfast/internal/problem"
 	"holdfast/internal/report"
 	"holdfast/internal/secret"
@@ -28,6 +29,10 @@ type app struct {
 	noColor bool
 	yes     bool
 	tier    string // --tier; "" is the first
+	at      string // --at; "" is now
+	noWait  bool   // --no-wait
+
+	came job.Result // of the command: its point and bytes, for the daemon
 
 	mu      sync.Mutex     // of display: an interruption comes at any time
 	display report.Display // nil until a command shows progress
@@ -35,7 +40,13 @@ type app struct {
 
 // config reads the configuration that the command line or the environment names.
 func (a *app) config() (*config.Config, error) {
-	return config.Load(config.Find(a.file, a.env.Getenv))
+	file := config.Find(a.file, a.env.Getenv)
+	if taken := a.env.Getenv(job.EnvConfig); taken != "" {
+		if data, err := os.ReadFile(taken); err == nil {
+			return config.Parse(file, data)
+		}
+	}
+	return config.Load(file)
 }
 
 // printJSON writes v to stdout, indented.
@@ -115,7 +126,7 @@ func readLine(ctx context.Context, r io.Reader) (string, error) {
 	}()
 	select {
 	case <-ctx.Done():
-		return "", ctx.Err()
+		return "", context.Cause(ctx)
 	case a := <-answers:
 		if a.err != nil && !errors.Is(a.err, io.EOF) {
 			return "", fmt.Errorf("read answer: %w", a.err)

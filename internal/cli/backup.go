@@ -41,8 +41,14 @@ func newBackupCommand(a *app) *cobra.Command {
 		Args:        cobra.ArbitraryArgs,
 		ValidArgs:   sourceNames,
 		Annotations: ends(problem.Partial, problem.Unreachable, problem.Busy),
-		RunE:        func(c *cobra.Command, args []string) error { return a.backup(c.Context(), args, o) },
+		RunE: func(c *cobra.Command, args []string) error {
+			if o.dryRun {
+				return a.backup(c.Context(), args, o)
+			}
+			return a.inTurn(c.Context(), a.typed(c, args), func(ctx context.Context) error { return a.backup(ctx, args, o) })
+		},
 	}
+	a.turnFlag(c)
 	c.Flags().IntVar(&o.parallel, "parallel", 4, "stream at most `N` components at once")
 	c.Flags().BoolVar(&o.dryRun, "dry-run", false, "only show what would be captured, from where, and why")
 	c.Flags().StringVar(&o.limit, "limit", "", "read at most `SIZE` of block images in a second, such as 100MiB")
@@ -101,6 +107,7 @@ func (a *app) takePoint(ctx context.Context, s setup, o backupOptions) error {
 	if err != nil {
 		return err
 	}
+	defer findServedBeside(ctx, s, a.env.Now())()
 	display := a.progress()
 	defer display.Close()
 	engine := backup.Engine{
@@ -115,8 +122,11 @@ func (a *app) takePoint(ctx context.Context, s setup, o backupOptions) error {
 	if err != nil {
 		return err
 	}
-	p.Tiers = tiers(s.v, p, nil, nil)
-	return errors.Join(a.tellPoint(p), verdict(p))
+	a.came.Took(p)
+	p.Tiers = tiers(s.v, p, nil, map[string]string{p.ID: "the newest run, whatever came of it"}, nil)
+	err = errors.Join(a.tellPoint(p), verdict(p))
+	a.compact(ctx, s.v)
+	return err
 }
 
 // tellPoint ends a backup: the point as JSON, or the closing table.

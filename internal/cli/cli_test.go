@@ -186,6 +186,23 @@ func TestConfirmInterrupted(t *testing.T) {
 	}
 }
 
+// TestPruneUnanswered: a question that nobody answers does not keep others from the tier for ever.
+func TestPruneUnanswered(t *testing.T) {
+	was := unanswered
+	unanswered = time.Millisecond
+	defer func() { unanswered = was }()
+	for _, doubtful := range []bool{false, true} {
+		a, _, stderr := testApp("")
+		a.env.Stdin, _ = io.Pipe()
+		a.env.IsTerminal = func(any) bool { return true }
+		res := pruned{Removed: 3, NeedsConfirmation: doubtful}
+		err := a.mayPrune(t.Context(), &res, pruneOptions{confirm: -1})
+		if problem.KindOf(err) != problem.Interrupted || !strings.Contains(fmt.Sprint(err), "nobody answered") {
+			t.Errorf("got %v, %s", err, stderr)
+		}
+	}
+}
+
 // onTerminal shows a short run on a real terminal and returns what arrived at its screen.
 func onTerminal(t *testing.T, set func(*app)) string {
 	t.Helper()

@@ -62,22 +62,7 @@ func (a *app) resolve(ctx context.Context, c *cloud, ref config.SecretRef, what 
 }
 
 // configured names the sources that the configuration has.
-func configured(cfg *config.Config) []string {
-	var names []string
-	if cfg.MariaDB != nil {
-		names = append(names, mariadb.SourceName)
-	}
-	if len(cfg.Kolla.Inventory) > 0 {
-		names = append(names, kolla.SourceName)
-	}
-	if len(cfg.Ceph) > 0 {
-		names = append(names, ceph.SourceName)
-	}
-	if cfg.RBD != nil {
-		names = append(names, rbd.SourceName)
-	}
-	return names
-}
+func configured(cfg *config.Config) []string { return cfg.Sources() }
 
 // setup is what sources are set up from.
 type setup struct {
@@ -98,7 +83,7 @@ func (a *app) sources(ctx context.Context, from setup) ([]source.Source, error) 
 	}
 	var out []source.Source
 	for _, name := range from.chosen {
-		s, err := a.source(ctx, from, name)
+		s, err := a.withRoom(ctx, from, name)
 		if err != nil {
 			s = unavailable{name, problem.Wrap(err, "set up source", name)}
 		}

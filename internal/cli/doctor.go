@@ -26,7 +26,8 @@ func newDoctorCommand(a *app) *cobra.Command {
 		Use:   "doctor",
 		Short: "check everything that backups and restores need",
 		Long: "Checks the vault, the kit, every host and its clock, every tool and every privilege, and says how to mend what is\n" +
-			"wrong. Nothing is changed. It ends with 1 when a check failed; warnings alone end with 0.",
+			"wrong. Nothing is changed; only what a drill left that was killed is removed. It ends with 1 when a check failed;\n" +
+			"warnings alone end with 0.",
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return a.doctor(c.Context()) },
 	}
@@ -47,9 +48,11 @@ func (a *app) doctor(ctx context.Context) error {
 	if v != nil {
 		defer v.Close(context.WithoutCancel(ctx))
 	}
+	described := sync.OnceValues(func() (*cloud, error) { return a.loadCloud(ctx, cfg) })
+	vaultArea.Checks = append(vaultArea.Checks, checkServed(ctx, cfg, cfg.Tiers[0], described, a.env.Now())...)
 	areas := []area{{"setup", checkSetup(cfg)}, vaultArea, {"kit", a.checkKit(cfg)}}
-	areas = append(areas, a.checkTiers(ctx, cfg, v)...)
-	areas = append(areas, a.checkCloud(ctx, cfg, v)...)
+	areas = append(areas, a.checkTiers(ctx, cfg, v, described)...)
+	areas = append(areas, a.checkCloud(ctx, cfg, v, described)...)
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -123,12 +126,15 @@ func (a *app) checkVault(ctx context.Context, cfg *config.Config) (*vault.Vault,
 	} else {
 		checks = append(checks, checkContents(n))
 	}
+	if t.S3 != nil {
+		checks = append(append(checks, a.checkLocks(ctx, t, v)...), a.checkDeleted(ctx, t, v))
+	}
 	return v, area{"vault", checks}
 }
 
 // checkCloud looks at this host's place and at what each source needs. V may be nil.
-func (a *app) checkCloud(ctx context.Context, cfg *config.Config, v *vault.Vault) []area {
-	from := setup{cfg: cfg, v: v, described: sync.OnceValues(func() (*cloud, error) { return a.loadCloud(ctx, cfg) })}
+func (a *app) checkCloud(ctx context.Context, cfg *config.Config, v *vault.Vault, described func() (*cloud, error)) []area {
+	from := setup{cfg: cfg, v: v, described: described}
 	from.maps = clusterMaps(ctx, cfg, from.described)
 	names := configured(cfg)
 	var areas []area
@@ -176,6 +182,9 @@ func inArea(area string, checks []source.Check) []source.Check {
 }
 
 func checkSpace(t config.Tier, s vault.Stats) source.Check {
+	if s.Capacity == 0 {
+		return passed("space", "the vault holds %s; its store does not tell how much is free", report.Size(s.Bytes))
+	}
 	c := passed("space", "%s free of %s, the vault holds %s", report.Size(s.Free), report.Size(s.Capacity), report.Size(s.Bytes))
 	if float64(s.Free) < t.Reserve*float64(s.Capacity) {
 		c.Status = source.Warn
@@ -197,6 +206,9 @@ func checkContents(n int64) source.Check {
 
 func checkMode(v *vault.Vault) source.Check {
 	dir := v.Dir()
+	if dir == "" {
+		return passed("mode", "nothing of it lies on this host")
+	}
 	st, err := os.Stat(dir)
 	if err != nil {
 		return failed("mode", err)

@@ -69,7 +69,7 @@ func (a *app) init(ctx context.Context, o initOptions) error {
 		}
 	}
 	for _, t := range cfg.Tiers {
-		if err := ensurePassphrase(t); err != nil {
+		if err := a.ensurePassphrase(ctx, t); err != nil {
 			return err
 		}
 	}
@@ -179,7 +179,7 @@ func cloudName(ctx context.Context, kolla string) string {
 
 // ensurePassphrase makes a passphrase where the configuration expects one in a file and there is none yet. A vault that
 // exists has its own already, which a new one would only hide.
-func ensurePassphrase(t config.Tier) error {
+func (a *app) ensurePassphrase(ctx context.Context, t config.Tier) error {
 	file := t.Passphrase.File
 	if file == "" {
 		return nil
@@ -187,7 +187,7 @@ func ensurePassphrase(t config.Tier) error {
 	if _, err := os.Stat(file); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	exists, err := vault.Exists(location(t))
+	exists, err := vault.Exists(ctx, a.location(t))
 	if err != nil {
 		return err
 	}

@@ -31,7 +31,7 @@ func (a *app) ensureVaults(ctx context.Context, cfg *config.Config) error {
 			hash = a.kitSecret(ctx, cfg)
 		}
 		for i, t := range cfg.Tiers {
-			exists, err := vault.Exists(location(t))
+			exists, err := vault.Exists(ctx, a.location(t))
 			if err != nil {
 				return err
 			}
@@ -71,7 +71,7 @@ func (a *app) kitSecret(ctx context.Context, cfg *config.Config) (hash secret.Se
 
 // ensureVault opens the vault of a tier, and creates it before when there is none.
 func (a *app) ensureVault(ctx context.Context, cfg *config.Config, t config.Tier, hash secret.Secret) (opened, error) {
-	exists, err := vault.Exists(location(t))
+	exists, err := vault.Exists(ctx, a.location(t))
 	if err != nil {
 		return opened{}, err
 	}
@@ -80,11 +80,16 @@ func (a *app) ensureVault(ctx context.Context, cfg *config.Config, t config.Tier
 		return opened{}, err
 	}
 	if !exists {
-		if err := vault.Create(ctx, location(t), pass, vault.CreateOptions{Cloud: cfg.Cloud, HashSecret: hash}); err != nil {
+		if err := vault.Create(ctx, a.location(t), pass, vault.CreateOptions{Cloud: cfg.Cloud, HashSecret: hash, Lock: immutable(t)}); err != nil {
 			return opened{}, err
 		}
 	}
-	v, err := vault.Open(ctx, location(t), pass, vault.OpenOptions{Cloud: cfg.Cloud, State: cfg.State})
+	v, err := vault.Open(ctx, a.location(t), pass, vault.OpenOptions{Cloud: cfg.Cloud, State: cfg.State})
+	if err == nil && t.Lock.Days > 0 {
+		if _, err := v.SetImmutable(ctx, immutable(t)); err != nil {
+			return opened{t, v, pass}, errors.Join(err, v.Close(context.WithoutCancel(ctx)))
+		}
+	}
 	return opened{t, v, pass}, err
 }
 
@@ -94,7 +99,7 @@ func (a *app) openAll(ctx context.Context, cfg *config.Config) (tiers []opened, 
 		pass, err := a.passphrase(ctx, t, false)
 		if err == nil {
 			var v *vault.Vault
-			v, err = vault.Open(ctx, location(t), pass, vault.OpenOptions{Cloud: cfg.Cloud, State: cfg.State})
+			v, err = vault.Open(ctx, a.location(t), pass, vault.OpenOptions{Cloud: cfg.Cloud, State: cfg.State})
 			tiers = append(tiers, opened{t, v, pass})
 		}
 		if err != nil {

@@ -84,7 +84,10 @@ func (a *app) writeKit(ctx context.Context, cfg *config.Config, tiers []opened) 
 		Versions:    kit.Versions{Holdfast: VersionText(), Kopia: kopiaVersion()},
 		Credentials: credentials(cfg),
 	}
-	for _, t := range tiers {
+	for i, t := range tiers {
+		for _, other := range tiers[i+1:] {
+			a.exchangeFormats(ctx, t.v, other.v)
+		}
 		blobs, err := t.v.KitBlobs(ctx)
 		if err != nil {
 			return err

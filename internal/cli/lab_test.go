@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"holdfast/internal/coverage"
 	"holdfast/internal/lab"
 	"holdfast/internal/lab/labtest"
 	"holdfast/internal/point"
@@ -95,8 +96,8 @@ func TestJourney(t *testing.T) {
 	}
 	o.types(4, "show", "latest")
 	o.types(4, "verify")
-	o.types(0, "status")
-	o.sees(o.stdout, `^kolla +none +never +never tried$`)
+	o.types(1, "status")
+	o.sees(o.stdout, `^kolla +none +none LATE .* never tried$`)
 
 	o.types(2, "backup", "kola")
 	o.types(2, "backup", "mariadb")
@@ -130,7 +131,7 @@ func (o *operator) looksAt(taken point.Point) {
 		t.Errorf("points: %+v", all)
 	}
 	o.types(0, "points")
-	o.sees(o.stdout, `^`+taken.ID+` .* complete +kolla \d+/\d+$`)
+	o.sees(o.stdout, `^`+taken.ID+` .* complete +kolla \d+/\d+ +never$`)
 	o.types(4, "show", "2020")
 	o.types(0, "verify", "--full", "--json")
 	var whole []verified
@@ -148,7 +149,7 @@ func (o *operator) looksAt(taken point.Point) {
 	o.sees(o.stdout, `^state +complete$`)
 	o.sees(o.stdout, `^tier local holds it, verified `)
 	o.sees(o.stdout, `^  proof +.*archive_end=true`)
-	var seen overview
+	var seen coverage.Overview
 	o.types(0, "status", "--json")
 	if o.reads(&seen); seen.Points != 1 || seen.Kit == "" || len(seen.Components) != len(taken.Components) || seen.Components[0].Verified == nil {
 		t.Errorf("status: %+v", seen)
@@ -213,7 +214,7 @@ func (o *operator) damages(taken point.Point) {
 		t.Fatal(err)
 	}
 	o.types(7, "verify", taken.ID, "--json")
-	o.types(0, "status")
+	o.types(7, "status")
 	o.sees(o.stdout, ` DAMAGED `)
 	passphrase := filepath.Join(o.lab.Options.Dir, "secrets/passphrase")
 	if err := os.WriteFile(passphrase, []byte("not the one\n"), 0o600); err != nil {
@@ -306,8 +307,8 @@ func TestRenamedCloud(t *testing.T) {
 	}
 	o.types(4, "show", "latest")
 	o.sees(o.stderr, told)
-	var seen overview
-	o.types(0, "status", "--json")
+	var seen coverage.Overview
+	o.types(1, "status", "--json")
 	if o.reads(&seen); seen.Points != 0 || seen.Others["lab"] != 1 {
 		t.Errorf("status: %+v", seen)
 	}

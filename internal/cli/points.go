@@ -47,9 +47,9 @@ func (a *app) points(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		found, holds := a.findings(cfg), a.holds(ctx, v)
+		found, why, locked := a.findings(cfg, a.tier), a.keepReasons(ctx, cfg, v, points), a.lockedUntil(ctx, v)
 		for i := range points {
-			points[i].Tiers = tiers(v, points[i], found, holds)
+			points[i].Tiers = tiers(v, points[i], found, why, locked)
 		}
 		return a.tellPoints(points)
 	})
@@ -67,9 +67,14 @@ func (a *app) tellPoints(points []point.Point) error {
 		a.warn("there are no points yet: holdfast backup takes one")
 		return nil
 	}
-	t := report.NewTable("POINT", "STARTED", "TOOK", "STATE", "SOURCES", "").AlignRight("TOOK")
+	if locked := points[0].Tiers[0].LockedUntil; locked != nil {
+		if err := a.printf("locked until %s UTC\n\n", locked.Format(dateTime)); err != nil {
+			return err
+		}
+	}
+	t := report.NewTable("POINT", "STARTED", "TOOK", "STATE", "SOURCES", "VERIFIED", "").AlignRight("TOOK")
 	for _, p := range points {
-		t.Row(p.ID, p.Started.UTC().Format(dateTime), report.Span(p.Finished.Sub(p.Started)), string(p.State), sources(p), onHold(p))
+		t.Row(p.ID, p.Started.UTC().Format(dateTime), report.Span(p.Finished.Sub(p.Started)), string(p.State), sources(p), provenShort(p.Tiers), onHold(p))
 	}
 	return a.printf("%s", t)
 }
@@ -111,7 +116,7 @@ func newShowCommand(a *app) *cobra.Command {
 }
 
 func (a *app) show(ctx context.Context, name string) error {
-	return a.withPoint(ctx, name, func(_ *config.Config, _ *vault.Vault, p point.Point) error {
+	return a.withPoint(ctx, name, func(_ *config.Config, v *vault.Vault, p point.Point) error {
 		if a.json {
 			return a.printJSON(p)
 		}
@@ -132,7 +137,7 @@ func describePoint(p point.Point) string {
 	b.WriteString(t.String())
 	b.WriteString(describeServers(p.Servers()))
 	for _, tier := range p.Tiers {
-		fmt.Fprintf(&b, "\ntier %s holds it, %s; %s\n", tier.Tier, since(tier.Verified), tier.KeepReason)
+		fmt.Fprintf(&b, "\ntier %s holds it, %s%s; %s\n", tier.Tier, provenText(tier), locked(tier.LockedUntil), tier.KeepReason)
 	}
 	for _, c := range p.Components {
 		describeComponent(&b, c)
@@ -155,11 +160,11 @@ func describeServers(all []point.Server) string {
 	return "\n" + t.String()
 }
 
-func since(verified *time.Time) string {
-	if verified == nil {
-		return "not known to be whole: holdfast verify finds out"
+func locked(until *time.Time) string {
+	if until == nil {
+		return ""
 	}
-	return "verified " + verified.UTC().Format(dateTime) + " UTC"
+	return ", locked until " + until.UTC().Format(dateTime) + " UTC"
 }
 
 func describeComponent(b *strings.Builder, c point.Component) {

@@ -7,47 +7,67 @@ import (
 	"github.com/spf13/cobra"
 
 	"holdfast/internal/config"
-	"holdfast/internal/point"
 	"holdfast/internal/problem"
-	"holdfast/internal/report"
 	"holdfast/internal/retention"
 	"holdfast/internal/vault"
-	"holdfast/internal/verify"
 )
 
 // pruneOptions are the flags of prune.
 type pruneOptions struct {
-	dryRun bool
-	tier   string
+	dryRun    bool
+	exclusive bool
+	tier      string
+	confirm   int // -1: not given
 }
 
 func newPruneCommand(a *app) *cobra.Command {
 	var o pruneOptions
 	c := &cobra.Command{
-		Use:   "prune",
-		Short: "tell which recovery points would leave which tier, and why",
-		Long: "Tells for every point of every tier whether the tier's keep wants it to stay, what keeps it all the same, and what speaks\n" +
-			"against removing all of that at once. This version removes nothing: --dry-run is required.",
-		Args:        noArgs,
-		Annotations: ends(problem.Unreachable, problem.Damage),
-		RunE: func(c *cobra.Command, _ []string) error {
-			if !o.dryRun {
-				return problem.New(problem.Usage, "add --dry-run to see what would leave", "this version of prune removes nothing")
+		Use:   "prune [TIER]",
+		Short: "remove the recovery points that no rule wants any more, and reclaim their space",
+		Long: "Tells for every point of every tier, or of TIER, whether the tier's keep wants it to stay and what keeps it all the same, asks,\n" +
+			"and removes the others. The newest good copy of anything stays, and what the next tier should have and has not.\n" +
+			"Where something changed suddenly --yes does not do: look at the doubts, then give --confirm and how many points may go.\n" +
+			"Space comes back later, beside running backups: run prune every few hours, or with --exclusive while nothing else runs.",
+		Args:              cobra.MaximumNArgs(1),
+		ValidArgsFunction: a.completeTier,
+		Annotations:       ends(problem.Unreachable, problem.Busy, problem.Damage),
+		RunE: func(c *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				o.tier = args[0]
 			}
-			return a.prune(c.Context(), o)
+			if !c.Flags().Changed("confirm") {
+				o.confirm = -1
+			}
+			if o.dryRun {
+				return a.prune(c.Context(), o)
+			}
+			return a.inTurn(c.Context(), a.typed(c, args), func(ctx context.Context) error { return a.prune(ctx, o) })
 		},
 	}
-	c.Flags().BoolVar(&o.dryRun, "dry-run", false, "remove nothing")
-	c.Flags().StringVar(&o.tier, "tier", "", "look at the tier `NAME` alone")
+	c.Flags().BoolVar(&o.dryRun, "dry-run", false, "remove nothing, only tell")
+	c.Flags().BoolVar(&o.exclusive, "exclusive", false, "reclaim the space at once, while nobody else uses the vault")
+	c.Flags().IntVar(&o.confirm, "confirm", -1, "remove `N` points in spite of the doubts")
+	c.Flags().StringVar(&o.tier, "tier", "", "the tier `NAME` alone")
+	a.yesFlag(c.Flags())
+	a.turnFlag(c)
 	return c
 }
 
 // pruned is the result of prune for one tier.
 type pruned struct {
 	retention.Plan
-	Removed           int  `json:"removed"`
-	NeedsConfirmation bool `json:"needs_confirmation"`
-	DryRun            bool `json:"dry_run"`
+	Removed           int         `json:"removed"`
+	NeedsConfirmation bool        `json:"needs_confirmation"`
+	DryRun            bool        `json:"dry_run"`
+	Leftovers         []leftover  `json:"leftovers"`
+	Reclaim           reclaimable `json:"reclaim"`
+
+	Short bool `json:"short_of_space"`
+
+	memory pruneMemory
+	space  *retention.Space
+	asked  bool // the plan was shown
 }
 
 func (a *app) prune(ctx context.Context, o pruneOptions) error {
@@ -59,16 +79,23 @@ func (a *app) prune(ctx context.Context, o pruneOptions) error {
 	if err != nil {
 		return err
 	}
+	if o.confirm >= 0 && len(numbers) > 1 {
+		return problem.New(problem.Usage, "holdfast prune TIER --confirm N", "--confirm is for one tier")
+	}
 	results, failed := []pruned{}, []error{}
 	for _, n := range numbers {
-		plan, err := a.planTier(ctx, cfg, n)
+		res, err := a.pruneTier(ctx, cfg, n, o)
 		if err != nil {
-			failed = append(failed, problem.Wrap(err, "plan what leaves tier", cfg.Tiers[n].Name))
-			continue
+			failed = append(failed, problem.Wrap(err, "prune tier", cfg.Tiers[n].Name))
 		}
-		results = append(results, pruned{plan, plan.Removed(), plan.NeedsConfirmation(), true})
+		if res != nil {
+			results = append(results, *res)
+		}
+		if ctx.Err() != nil {
+			break
+		}
 	}
-	return errors.Join(append(failed, a.tellPruned(results))...)
+	return errors.Join(a.tellPruned(results), worst(failed))
 }
 
 // chosenTiers are the numbers of the tiers that a command is about: of the one that is named, or all.
@@ -84,71 +111,49 @@ func chosenTiers(cfg *config.Config, name string) (numbers []int, err error) {
 	return numbers, nil
 }
 
-func (a *app) planTier(ctx context.Context, cfg *config.Config, n int) (retention.Plan, error) {
+// pruneTier plans what leaves a tier and, unless that is all that is wanted, does it as the vault's owner. A result without an
+// error was carried out; with one it tells what was planned.
+func (a *app) pruneTier(ctx context.Context, cfg *config.Config, n int, o pruneOptions) (*pruned, error) {
 	v, err := a.openVault(ctx, cfg, cfg.Tiers[n])
 	if err != nil {
-		return retention.Plan{}, err
+		return nil, err
 	}
 	defer v.Close(context.WithoutCancel(ctx))
-	in, err := a.tierInput(ctx, cfg, n, v)
-	if err != nil {
-		return retention.Plan{}, err
+	if o.dryRun {
+		return a.planTier(ctx, cfg, n, v, nil)
 	}
-	return retention.Decide(in)
+	lease, err := v.Own(ctx, "prune", o.exclusive)
+	if err != nil {
+		return nil, err
+	}
+	defer lease.Release()
+	res, err := a.planTier(lease.Context(), cfg, n, v, lease)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.mayPrune(ctx, res, o); err != nil {
+		return nil, err
+	}
+	return res, a.carryOut(cfg, n, v, lease, res, o)
 }
 
-// tierInput gathers what is known of the points in a tier. No tier is known to have verified copies of another one's points.
-func (a *app) tierInput(ctx context.Context, cfg *config.Config, n int, v *vault.Vault) (in retention.Input, err error) {
-	points, err := v.Points(ctx)
+// planTier decides what is to become of the points of a tier, and of what no point names.
+func (a *app) planTier(ctx context.Context, cfg *config.Config, n int, v *vault.Vault, lease *vault.Lease) (*pruned, error) {
+	in, memory, err := a.tierInput(ctx, cfg, n, v)
 	if err != nil {
-		return in, err
+		return nil, err
 	}
-	stats, err := v.Stats(ctx)
+	if lease != nil {
+		in.Store = lease.Time()
+	}
+	plan, err := retention.Decide(in)
 	if err != nil {
-		return in, err
+		return nil, err
 	}
-	tier := cfg.Tiers[n]
-	in = retention.Input{
-		Tier: tier.Name, Keep: tier.Keep, Last: cfg.Tiers[len(cfg.Tiers)-1].Keep, Now: a.env.Now(),
-		Space: &retention.Space{Free: stats.Free, Capacity: stats.Capacity, Reserve: tier.Reserve},
+	res := &pruned{Plan: plan, Removed: plan.Removed(), NeedsConfirmation: plan.NeedsConfirmation(), DryRun: lease == nil, memory: memory, space: in.Space, Short: short(in.Space)}
+	if res.Leftovers, err = a.leftovers(ctx, n, v, nil); err != nil {
+		return nil, err
 	}
-	if n+1 < len(cfg.Tiers) {
-		in.Next = &retention.Next{Tier: cfg.Tiers[n+1].Name}
-	}
-	found := verify.Findings{}
-	if n == 0 { // verify reads the first tier
-		found = a.findings(cfg)
-	}
-	in.Points = heldPoints(points, found)
-	in.Holds, err = v.Holds(ctx)
-	return in, err
-}
-
-func heldPoints(points []point.Point, found verify.Findings) (all []retention.Held) {
-	for _, p := range points {
-		all = append(all, retention.Held{Point: p, Damaged: found[p.ID].Damaged > 0})
-	}
-	return all
-}
-
-func (a *app) tellPruned(results []pruned) error {
-	if a.json && len(results) > 0 {
-		return a.printJSON(results)
-	}
-	for i, r := range results {
-		if i > 0 {
-			if err := a.printf("\n"); err != nil {
-				return err
-			}
-		}
-		if err := a.printf("%stier %s: of %d points %d would leave\n", report.Retention(r.Plan), r.Tier, len(r.Decisions), r.Removed); err != nil {
-			return err
-		}
-		for _, d := range r.Doubts {
-			if err := a.printf("look before anything is removed: %s\n", d.Text); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
+	res.Reclaim, err = a.reclaimable(ctx, v, res)
+	return res, err
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
 
 	"holdfast/internal/config"
 	"holdfast/internal/point"
@@ -25,6 +26,7 @@ type replicateOptions struct {
 	limit    string
 	parallel int
 	dryRun   bool
+	retry    bool
 }
 
 func newReplicateCommand(a *app) *cobra.Command {
@@ -39,11 +41,18 @@ func newReplicateCommand(a *app) *cobra.Command {
 		Args:              cobra.MaximumNArgs(1),
 		ValidArgsFunction: a.completeTier,
 		Annotations:       ends(problem.NotFound, problem.Unreachable, problem.Busy, problem.Damage),
-		RunE:              func(c *cobra.Command, args []string) error { return a.replicate(c.Context(), args, o) },
+		RunE: func(c *cobra.Command, args []string) error {
+			if o.dryRun {
+				return a.replicate(c.Context(), args, o)
+			}
+			return a.inTurn(c.Context(), a.typed(c, args), func(ctx context.Context) error { return a.replicate(ctx, args, o) })
+		},
 	}
+	a.turnFlag(c)
 	c.Flags().StringSliceVar(&o.points, "point", nil, "copy this `POINT` alone; may be given several times")
 	c.Flags().StringVar(&o.from, "from", "", "copy from this `TIER`")
-	c.Flags().StringVar(&o.limit, "limit", "", "send at most `SIZE` in a second, such as 10MiB")
+	c.Flags().StringVar(&o.limit, "limit", "", "send at most `SIZE` in a second, such as 10MiB, whatever the tier's limit: says")
+	c.Flags().BoolVar(&o.retry, "retry", false, "wait and try again when a tier fails: after an hour, or as the tier's retry: says")
 	c.Flags().IntVar(&o.parallel, "parallel", 16, "have at most `N` pieces on their way at once")
 	c.Flags().BoolVar(&o.dryRun, "dry-run", false, "only show what would be copied")
 	return c
@@ -65,21 +74,53 @@ func (a *app) replicate(ctx context.Context, args []string, o replicateOptions) 
 	if err != nil {
 		return err
 	}
-	results := []tier.Result{}
-	var failed []error
-	for _, w := range ways {
-		res, err := a.replicateOne(ctx, cfg, w, o, limit)
-		if err != nil {
-			failed = append(failed, err)
+	results := make([]tier.Result, len(ways))
+	tasks := make([]tier.Task, len(ways))
+	for i, w := range ways {
+		tasks[i] = tier.Task{
+			Backoff: tier.Backoff(w.to.Retry),
+			Do: func(ctx context.Context) (err error) {
+				results[i], err = a.replicateOne(ctx, cfg, w, o, limit)
+				return err
+			},
+			Failed: func(err error, wait time.Duration) {
+				a.warn(fmt.Sprintf("tier %s failed, and is tried again in %s: %v", w.to.Name, report.Span(wait), err))
+			},
 		}
-		if res.To != "" {
-			results = append(results, res)
+	}
+	failed := slices.DeleteFunc(do(ctx, tasks, o.retry), func(err error) bool { return err == nil })
+	results = slices.DeleteFunc(results, func(r tier.Result) bool { return r.To == "" })
+	for _, r := range results {
+		for _, p := range r.Points {
+			a.came.New += p.Bytes
 		}
+	}
+	return errors.Join(a.tellReplicated(results), worst(failed))
+}
+
+// do does the tasks once, or again as long as that may help.
+func do(ctx context.Context, tasks []tier.Task, again bool) (ends []error) {
+	if again {
+		return tier.Again(ctx, tasks)
+	}
+	for _, t := range tasks {
+		ends = append(ends, t.Do(ctx))
 		if ctx.Err() != nil {
 			break
 		}
 	}
-	return errors.Join(a.tellReplicated(results), worst(failed))
+	return ends
+}
+
+// rateNow is what a tier is sent at the moment in a second: as the command line says, else as the clock has it.
+func (a *app) rateNow(t config.Tier, given int64) func() int64 {
+	switch {
+	case given > 0:
+		return func() int64 { return given }
+	case len(t.Limits) > 0:
+		return func() int64 { return config.RateAt(t.Limits, a.env.Now().Local()) }
+	}
+	return nil
 }
 
 // worst joins errors under the kind of the first.
@@ -144,25 +185,48 @@ func waysTo(cfg *config.Config, names []string, from string) (ways []way, err er
 }
 
 func (a *app) replicateOne(ctx context.Context, cfg *config.Config, w way, o replicateOptions, limit int64) (res tier.Result, err error) {
-	from, err := a.openNearest(ctx, cfg, w.from)
+	from, to, err := a.openEnds(ctx, cfg, w)
+	for _, v := range []*vault.Vault{from, to} {
+		if v != nil {
+			defer v.Close(context.WithoutCancel(ctx))
+		}
+	}
 	if err != nil {
 		return res, err
 	}
-	defer from.Close(context.WithoutCancel(ctx))
-	to, err := a.openVault(ctx, cfg, w.to)
-	if err != nil {
-		return res, err
-	}
-	defer to.Close(context.WithoutCancel(ctx))
 	ids, err := selectAll(ctx, from, o.points)
 	if err != nil {
 		return res, err
 	}
 	display := a.progress()
 	defer display.Close()
-	return tier.Replicate(ctx, from, to, tier.Options{
-		Points: ids, Parallel: o.parallel, Limit: limit, DryRun: o.dryRun, Listen: display.Listen, Now: a.env.Now,
+	if !o.dryRun {
+		defer a.compact(ctx, to)
+	}
+	res, err = tier.Replicate(ctx, from, to, tier.Options{
+		Unwanted: func(ctx context.Context, _ []vault.Sealed) (map[string]string, error) {
+			return a.unwanted(ctx, cfg, w.to, from, to)
+		},
+		Refuse: noRoomFor(to, w.to),
+		Points: ids, Parallel: o.parallel, Limit: a.rateNow(w.to, limit), DryRun: o.dryRun, Listen: display.Listen, Now: a.env.Now,
 	})
+	if err == nil && !o.dryRun {
+		a.exchangeFormats(ctx, from, to)
+	}
+	return res, err
+}
+
+// openEnds opens both vaults of a way, at the same time unless a passphrase may have to be typed. One that was opened is returned
+// although the other could not be.
+func (a *app) openEnds(ctx context.Context, cfg *config.Config, w way) (from, to *vault.Vault, err error) {
+	var g errgroup.Group
+	if slices.ContainsFunc(append(w.from, w.to), func(t config.Tier) bool { return t.Passphrase.IsZero() }) {
+		g.SetLimit(1)
+	}
+	g.Go(func() (err error) { from, err = a.openNearest(ctx, cfg, w.from); return err })
+	g.Go(func() (err error) { to, err = a.openVault(ctx, cfg, w.to); return err })
+	err = g.Wait()
+	return from, to, err
 }
 
 // openNearest opens the first of some tiers that can be opened, and warns of the others.
@@ -214,6 +278,11 @@ func (a *app) tellReplicated(results []tier.Result) error {
 		}
 		if t.Len() > 0 {
 			if err := a.printf("%s\n", t); err != nil {
+				return err
+			}
+		}
+		for _, u := range r.Unwanted {
+			if err := a.printf("point %s is not sent to tier %s: %s\n", u.Point, r.To, u.Reason); err != nil {
 				return err
 			}
 		}

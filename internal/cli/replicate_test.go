@@ -97,7 +97,7 @@ func (p *places) takes(id, text string) {
 	if _, err := s.Seal(p.t.Context(), nil, nil); err != nil {
 		p.t.Fatal(err)
 	}
-	c := point.Component{Source: "kolla", Name: "ctl1", Kind: point.Files, Path: "kolla/ctl1", State: point.Good}
+	c := point.Component{Source: "kolla", Name: "ctl1", Kind: point.Files, Path: "kolla/ctl1", State: point.Good, Started: time.Now()}
 	if err := v.SealPoint(p.t.Context(), point.Point{ID: id, Cloud: "lab", Started: time.Now(), State: point.Complete, Components: []point.Component{c}}); err != nil {
 		p.t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"holdfast/internal/config"
+	"holdfast/internal/coverage"
 	"holdfast/internal/point"
 	"holdfast/internal/problem"
 	"holdfast/internal/report"
@@ -102,31 +103,20 @@ func (a *app) abortRestore(ctx context.Context, args []string, discard bool) err
 	})
 }
 
-// depending is an image that needs Holdfast, as status tells it.
-type depending struct {
-	ID       string        `json:"id"`
-	Target   string        `json:"target"`
-	Point    string        `json:"point"`
-	Stage    restore.Stage `json:"stage"`
-	Since    *time.Time    `json:"usable_since"`
-	Served   bool          `json:"served"`
-	ToResume string        `json:"to_resume"`
-}
-
 // dependents are the images that need Holdfast.
-func dependents(cfg *config.Config) ([]depending, error) {
+func dependents(cfg *config.Config) ([]coverage.Dependent, error) {
 	found, err := restore.Dependents(cfg.State)
-	all := []depending{}
+	all := []coverage.Dependent{}
 	for _, d := range found {
-		all = append(all, depending{d.ID, d.Target, d.Point, d.Stage, d.Since, d.Held(), d.ResumeCommand()})
+		all = append(all, coverage.Dependent{ID: d.ID, Target: d.Target, Point: d.Point, Stage: string(d.Stage), Since: d.Since, Served: d.Held(), ToResume: d.ResumeCommand()})
 	}
 	return all, err
 }
 
 // warnDependents tells of images that need Holdfast.
-func (a *app) warnDependents(all []depending) {
+func (a *app) warnDependents(all []coverage.Dependent) {
 	for _, d := range all {
-		a.warn(d.describe(a.env.Now()))
+		a.warn(describe(d, a.env.Now()))
 	}
 }
 
@@ -136,11 +126,11 @@ func (a *app) warnUnserved(cfg *config.Config) {
 	if err != nil {
 		a.warn(err.Error())
 	}
-	a.warnDependents(slices.DeleteFunc(all, func(d depending) bool { return d.Served }))
+	a.warnDependents(slices.DeleteFunc(all, func(d coverage.Dependent) bool { return d.Served }))
 }
 
 // unserved is the error of images that nobody can read until their restores go on.
-func unserved(all []depending) error {
+func unserved(all []coverage.Dependent) error {
 	var names, resume []string
 	for _, d := range all {
 		if !d.Served {
@@ -154,7 +144,7 @@ func unserved(all []depending) error {
 }
 
 // describe says what an operator must know of an image that needs Holdfast.
-func (d depending) describe(now time.Time) string {
+func describe(d coverage.Dependent, now time.Time) string {
 	since := ""
 	if d.Since != nil {
 		since = " for " + report.Span(now.Sub(*d.Since))

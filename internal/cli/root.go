@@ -28,6 +28,7 @@ func (a *app) commands() []*cobra.Command {
 		newVerifyCommand(a),
 		newPruneCommand(a),
 		newReplicateCommand(a),
+		newUndeleteCommand(a),
 		newRestoreCommand(a),
 		newSnapshotsCommand(a),
 		newStatusCommand(a),

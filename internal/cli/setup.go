@@ -78,6 +78,9 @@ func secretFiles(cfg *config.Config) []string {
 	refs := []config.SecretRef{cfg.Kolla.VaultPassword}
 	for _, t := range cfg.Tiers {
 		refs = append(refs, t.Passphrase)
+		if t.S3 != nil {
+			refs = append(refs, t.S3.AccessKey, t.S3.SecretKey, t.S3.Token)
+		}
 	}
 	if m := cfg.MariaDB; m != nil {
 		refs = append(refs, m.Password, m.Admin.Password)
@@ -85,6 +88,7 @@ func secretFiles(cfg *config.Config) []string {
 			refs = append(refs, s.Password)
 		}
 	}
+	refs = append(refs, cfg.Notify.Secrets()...)
 	var files []string
 	for _, r := range refs {
 		if r.File != "" {

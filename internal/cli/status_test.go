@@ -1,43 +1,59 @@
 package cli
 
 import (
+	"encoding/json"
+	"os"
 	"testing"
-	"time"
 
-	"holdfast/internal/point"
-	"holdfast/internal/source"
-	"holdfast/internal/verify"
+	"holdfast/internal/coverage"
 )
 
-// TestProtections: the newest good copy counts, whatever failed, was left out or could not be planned since.
-func TestProtections(t *testing.T) {
-	t0 := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
-	c := func(name string, state point.ComponentState, reason string) point.Component {
-		return point.Component{Source: "kolla", Name: name, State: state, Reason: reason, Started: t0}
+// TestStatusOfTiers tells of two tiers, of one that is out of reach, and of one that is damaged, and ends accordingly.
+func TestStatusOfTiers(t *testing.T) {
+	p := newPlaces(t, "local", "disk")
+	p.types(0, "init", "--yes")
+	p.takes("p1", "one")
+	p.types(1, "status")
+	p.sees(`^broken: tier disk has no good copy of kolla ctl1; promised is one not older than 1d02h$`)
+	p.types(0, "replicate")
+	p.types(1, "status", "--json")
+	var o coverage.Overview
+	if err := json.Unmarshal([]byte(p.stdout), &o); err != nil {
+		t.Fatal(err)
 	}
-	left := source.Plan{Tasks: []source.Task{{Name: "ctl2"}}}.Only("ctl1").Skipped[0].Reason
-	points := []point.Point{
-		{ID: "1", Components: []point.Component{c("ctl1", point.Good, "why"), c("ctl2", point.Good, "why")}},
-		{ID: "2", Components: []point.Component{c(point.PlanName, point.ComponentFailed, "no inventory")}},
-		{ID: "3", Components: []point.Component{c("ctl1", point.ComponentFailed, "no route"), c("ctl2", point.Skipped, left)}},
+	if len(o.Tiers) != 2 || len(o.Components) != 1 || len(o.Components[0].Tiers) != 2 || o.Components[0].Copies != 2 || len(o.Broken) != 1 || o.Broken[0].Promise != "copies" {
+		t.Errorf("two tiers on one disk: %+v", o)
 	}
-	got := protections(points, verify.Findings{"1": {At: t0, Damaged: 1}}, t0.Add(time.Hour))
-	if len(got) != 2 {
-		t.Fatalf("got %+v", got)
+	p.promises("{media: {disk: a disk elsewhere}}")
+	p.types(0, "status")
+	p.sees(`^COMPONENT .* AGE IN LOCAL +AGE IN DISK +COPIES +OFFSITE +LOCKED UNTIL +VERIFIED +DRILLED +LAST RUN$`)
+	p.sees(`^kolla ctl1 +p1 .* 3 +no +no +never +never +good$`)
+	p.moves("local", "away")
+	p.types(5, "status")
+	p.sees(`^broken: tier local cannot be opened`)
+	p.sees(`^kolla ctl1 +p1 `)
+	p.moves("away", "local")
+	for _, pack := range p.blobsOf("disk", "p") {
+		p.spoils(pack)
 	}
-	if x := got[0]; x.Component != "ctl1" || x.Point != "1" || x.AgeSeconds != 3600 || x.Last != "failed" || x.Reason != "no route" {
-		t.Errorf("ctl1: %+v", x)
+	p.types(7, "verify", "--full", "--all", "--tier", "disk")
+	p.types(7, "status")
+	p.sees(`^broken: in tier disk the newest point with kolla ctl1 was found damaged`)
+	p.types(0, "verify", "--full", "--all", "--heal", "--tier", "disk")
+	p.types(0, "status")
+}
+
+// promises adds what is promised to holdfast.yml.
+func (p *places) promises(text string) {
+	p.t.Helper()
+	f, err := os.OpenFile(p.file(), os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		p.t.Fatal(err)
 	}
-	if x := got[1]; x.Point != "1" || x.Last != "good" || x.Reason != "" || !x.Damaged || x.Verified != nil {
-		t.Errorf("ctl2 was not asked for since: %+v", x)
+	if _, err := f.WriteString("promises: " + text + "\n"); err != nil {
+		p.t.Fatal(err)
 	}
-	if got := protections(points[:2], nil, t0); len(got) != 3 || got[2].Reason != "no inventory" {
-		t.Errorf("trouble that lasts is told: %+v", got)
-	}
-	if got := protections([]point.Point{{ID: "1", Components: []point.Component{c("ctl2", point.Skipped, left)}}}, nil, t0); got[0].Reason != neverTried || got[0].Last != "" {
-		t.Errorf("what nobody ever asked for: %+v", got)
-	}
-	if none := unprotected(points, []string{"mariadb", "kolla"}); len(none) != 1 || none[0].Source != "mariadb" {
-		t.Errorf("unprotected: %+v", none)
+	if err := f.Close(); err != nil {
+		p.t.Fatal(err)
 	}
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -13,19 +14,22 @@ import (
 
 // openVault opens the vault of a tier; the caller closes it.
 func (a *app) openVault(ctx context.Context, cfg *config.Config, t config.Tier) (*vault.Vault, error) {
+	loc, err := a.locationAt(t)
+	if err != nil {
+		return nil, err
+	}
 	pass, err := a.passphrase(ctx, t, false)
 	if err != nil {
 		return nil, err
 	}
-	return vault.Open(ctx, location(t), pass, vault.OpenOptions{Cloud: cfg.Cloud, State: cfg.State})
+	return vault.Open(ctx, loc, pass, vault.OpenOptions{Cloud: cfg.Cloud, State: cfg.State})
 }
-
-func location(t config.Tier) vault.Location { return vault.Location{Tier: t.Name, URL: t.URL} }
 
 // tierFlag gives a command that reads points the flag that says from where.
 func (a *app) tierFlag(c *cobra.Command) {
 	c.Flags().StringVar(&a.tier, "tier", "", "read the vault of this `TIER`; default: the first")
 	_ = c.RegisterFlagCompletionFunc("tier", a.completeTierFlag)
+	c.Flags().StringVar(&a.at, "at", "", "read it as it was at `TIME` (2026-01-31T22:00:00Z), whatever was deleted since; in a bucket that keeps versions")
 }
 
 // withVault runs do on the open vault of the tier that --tier names, else of the first, which is where backups go.
@@ -66,45 +70,44 @@ func (a *app) withPoint(ctx context.Context, name string, do func(*config.Config
 		if err != nil {
 			return err
 		}
-		p.Tiers = tiers(v, p, a.findings(cfg), a.holds(ctx, v))
+		p.Tiers = tiers(v, p, a.findings(cfg, a.tier), a.keepReasons(ctx, cfg, v, points), a.lockedUntil(ctx, v))
 		p.Components = append([]point.Component{}, p.Components...) // in JSON none is an empty list
 		return do(cfg, v, p)
 	})
 }
 
-// tiers says that the tier of v holds a point, and since when that is known to be whole.
-func tiers(v *vault.Vault, p point.Point, found verify.Findings, holds map[string]point.Hold) []point.Tier {
-	why := "points stay until an operator removes them"
-	if h, ok := holds[p.ID]; ok {
-		why = holdReason + h.Reason
+// tiers says that the tier of v holds a point, since when that is known to be whole, why it stays, and until when it is locked.
+func tiers(v *vault.Vault, p point.Point, found verify.Findings, why map[string]string, locked *time.Time) []point.Tier {
+	return []point.Tier{proven(point.Tier{Tier: v.Location().Tier, Held: true, LockedUntil: locked, KeepReason: why[p.ID]}, found, p.ID)}
+}
+
+// lockedUntil is when the first blob of the vault may be removed, nil when nothing is locked; what cannot be asked is only told.
+func (a *app) lockedUntil(ctx context.Context, v *vault.Vault) *time.Time {
+	until, err := v.LockedUntil(ctx)
+	if err != nil {
+		a.warn(err.Error())
 	}
-	return []point.Tier{{Tier: v.Location().Tier, Held: true, Verified: found.Good(p.ID), KeepReason: why}}
+	if err != nil || until.IsZero() {
+		return nil
+	}
+	until = until.UTC().Truncate(time.Second)
+	return &until
 }
 
 // holdReason begins the reason why a point stays that is on hold.
 const holdReason = "on hold: "
 
-// holds are those of the vault's points; what cannot be read of them is only told.
-func (a *app) holds(ctx context.Context, v *vault.Vault) map[string]point.Hold {
-	all, err := v.Holds(ctx)
-	if err != nil {
-		a.warn(err.Error())
+// verifications is the record of those of a tier; "" is the first.
+func verifications(cfg *config.Config, tier string) verify.Record {
+	if tier == cfg.Tiers[0].Name {
+		tier = ""
 	}
-	return all
+	return verify.Record{Dir: cfg.State, Tier: tier}
 }
 
-// verifications is the record of those of the tier that is read.
-func (a *app) verifications(cfg *config.Config) verify.Record {
-	r := verify.Record{Dir: cfg.State}
-	if a.tier != cfg.Tiers[0].Name {
-		r.Tier = a.tier
-	}
-	return r
-}
-
-// findings are what verifications found; a record that cannot be read proves nothing.
-func (a *app) findings(cfg *config.Config) verify.Findings {
-	all, err := a.verifications(cfg).Findings()
+// findings are what verifications of a tier found, "" the first; a record that cannot be read proves nothing.
+func (a *app) findings(cfg *config.Config, tier string) verify.Findings {
+	all, err := verifications(cfg, tier).Findings()
 	if err != nil {
 		a.warn(err.Error())
 	}

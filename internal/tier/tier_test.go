@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -25,7 +26,7 @@ const cloud = "cloud1"
 
 var pass = secret.New("a passphrase for tests")
 
-func check(t *testing.T, err error) {
+func check(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
@@ -33,7 +34,7 @@ func check(t *testing.T, err error) {
 }
 
 // place makes a vault of a tier, of the same cloud as another one if that is not nil.
-func place(t *testing.T, name string, of *vault.Vault) *vault.Vault {
+func place(t testing.TB, name string, of *vault.Vault) *vault.Vault {
 	t.Helper()
 	o := vault.CreateOptions{Cloud: cloud}
 	if of != nil {
@@ -141,10 +142,43 @@ func TestReplicateChosen(t *testing.T) {
 }
 
 // TestReplicateAlone refuses to run beside another replication into the same vault, and beside nothing else.
+// TestReplicateRefused: what is refused is told, the others are copied, and the next time it is asked about again.
+func TestReplicateRefused(t *testing.T) {
+	first := place(t, "local", nil)
+	next := place(t, "s3", first)
+	for _, id := range []string{"p1", "p2", "p3"} {
+		seal(t, first, id, []byte(id))
+	}
+	o := Options{Now: time.Now, Refuse: func(_ context.Context, p vault.Sealed) error {
+		if !slices.Equal(p.Sources, []string{"kolla"}) {
+			t.Errorf("point %s has the sources %v", p.ID, p.Sources)
+		}
+		if p.ID == "p2" {
+			return problem.New(problem.Failed, "make room", "no room")
+		}
+		return nil
+	}}
+	res, err := Replicate(t.Context(), first, next, o)
+	if err == nil || problem.HintOf(err) != "make room" || problem.KindOf(err) != problem.Failed {
+		t.Errorf("it ends with %v, hint %q", err, problem.HintOf(err))
+	}
+	states := map[string]State{}
+	for _, p := range res.Points {
+		states[p.Point] = p.State
+	}
+	if want := map[string]State{"p1": Copied, "p2": Refused, "p3": Copied}; !maps.Equal(states, want) {
+		t.Errorf("states %v, want %v", states, want)
+	}
+	res, err = Replicate(t.Context(), first, next, Options{Now: time.Now})
+	if err != nil || len(res.Points) != 1 || res.Points[0].Point != "p2" || res.Held != 2 {
+		t.Errorf("with room: %+v, %v", res, err)
+	}
+}
+
 func TestReplicateAlone(t *testing.T) {
 	local := place(t, "local", nil)
 	next, other := place(t, "next", local), place(t, "other", local)
-	unlock, err := next.Lock(lockName)
+	unlock, err := next.Lock(LockName)
 	check(t, err)
 	defer unlock()
 	if _, err := Replicate(t.Context(), local, next, options(&heard{})); problem.KindOf(err) != problem.Busy {
@@ -202,11 +236,11 @@ func TestReplicateWithinTheLimit(t *testing.T) {
 	_, _ = rand.NewChaCha8([32]byte{1}).Read(data) // it never fails
 	seal(t, local, "p1", data)
 	o := options(&heard{})
-	o.Limit = 128 << 10
+	o.Limit = func() int64 { return 128 << 10 }
 	began := time.Now()
 	res, err := Replicate(t.Context(), local, next, o)
 	check(t, err)
-	least := time.Duration(float64(res.Points[0].Bytes-atOneGo) / float64(o.Limit) * float64(time.Second))
+	least := time.Duration(float64(res.Points[0].Bytes-atOneGo) / float64(o.Limit()) * float64(time.Second))
 	if took := time.Since(began); took < least || least < 100*time.Millisecond {
 		t.Errorf("%d bytes within %v, want at least %v", res.Points[0].Bytes, took, least)
 	}

@@ -27,7 +27,7 @@ func TestCheckpoint(t *testing.T) {
 	loc := twoPoints(t)
 	v := openVault(t, loc)
 	checkpointed(t, v, "killed").Abandon(t.Context())
-	check(t, v.Maintain(t.Context(), MaintainOptions{Full: true}))
+	maintain(t, v, MaintainOptions{Full: true})
 
 	v = openVault(t, loc)
 	orphans, err := v.Orphans(t.Context())

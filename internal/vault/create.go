@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -13,6 +12,7 @@ import (
 	"github.com/kopia/kopia/repo/maintenance"
 
 	"holdfast/internal/problem"
+	"holdfast/internal/s3"
 	"holdfast/internal/secret"
 )
 
@@ -20,7 +20,6 @@ import (
 const (
 	hashName       = "BLAKE3-256"
 	encryptionName = "AES256-GCM-HMAC-SHA256"
-	eccPercent     = 2
 	packSize       = 20 << 20
 	hashSecretSize = 32
 )
@@ -28,21 +27,20 @@ const (
 // ownDir holds what Holdfast keeps in a vault beside kopia's blobs: locks and copies of the format blobs.
 const ownDir = ".holdfast"
 
-// creating marks a vault whose creation has not ended.
-const creating = ".holdfast-creating"
-
 // CreateOptions are the choices that last as long as the vault.
 type CreateOptions struct {
 	Cloud string
 	// HashSecret is shared by all vaults of one cloud, so that a content has one name in all of them; 32 bytes, or
 	// empty to make one.
 	HashSecret secret.Secret
+	// Lock is how what is stored is locked, by a bucket that can.
+	Lock Immutable
 }
 
-// Create makes a vault in an empty or absent directory, 0700. When it does not return nil there is no vault; what a
+// Create makes a vault in an empty place; a directory may be absent, and becomes 0700. When it does not return nil there is no vault; what a
 // killed creation leaves is refused by Open and by the next Create.
 func Create(ctx context.Context, loc Location, pass secret.Secret, opts CreateOptions) error {
-	dir, err := loc.dir()
+	h, err := loc.home()
 	if err != nil {
 		return err
 	}
@@ -52,107 +50,67 @@ func Create(ctx context.Context, loc Location, pass secret.Secret, opts CreateOp
 	if n := len(opts.HashSecret.Reveal()); n != 0 && n != hashSecretSize {
 		return problem.New(problem.Usage, "take the hash secret from another vault of this cloud", "create vault %s: hash secret of %d bytes", loc.URL, n)
 	}
-	mark, err := claim(dir)
-	if err != nil {
+	if err := h.claim(ctx); err != nil {
 		return problem.Wrap(err, "create vault", loc.URL)
 	}
-	if err := initialize(ctx, loc, dir, pass, opts); err != nil {
-		return problem.Wrap(errors.Join(err, undo(dir)), "create vault", loc.URL)
+	if err := initialize(ctx, loc, h, pass, opts); err != nil {
+		return problem.Wrap(errors.Join(err, h.undo(context.WithoutCancel(ctx))), "create vault", loc.URL)
 	}
-	if err := os.Remove(mark); err != nil {
+	if err := errors.Join(h.settle(ctx), h.close(ctx)); err != nil {
 		return problem.Wrap(err, "create vault", loc.URL)
 	}
 	return nil
 }
 
-// claim makes dir, refuses it when anything is in it, and leaves the mark that only a finished creation removes.
-func claim(dir string) (mark string, err error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", err
-	}
-	if err := refuse(dir); err != nil {
-		return "", err
-	}
-	if err := os.Chmod(dir, 0o700); err != nil {
-		return "", err
-	}
-	mark = filepath.Join(dir, creating)
-	f, err := os.OpenFile(mark, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+func initialize(ctx context.Context, loc Location, h home, pass secret.Secret, opts CreateOptions) error {
+	st, err := openStore(ctx, h, true)
 	if err != nil {
-		return "", err
-	}
-	return mark, f.Close()
-}
-
-// refuse says why a directory is not free to become a vault.
-func refuse(dir string) error {
-	names := map[string]bool{}
-	entries, err := os.ReadDir(dir)
-	for _, e := range entries {
-		names[e.Name()] = true
-	}
-	delete(names, "lost+found") // an empty filesystem's own
-	switch {
-	case err != nil:
 		return err
-	case names[creating]:
-		return problem.New(problem.Failed, "nothing was kept in it yet: empty "+dir+" and run this again", "an earlier creation of this vault was interrupted")
-	case names["kopia.repository.f"]:
-		return problem.New(problem.Failed, "open it, or choose another directory", "there is a vault already")
-	case len(names) > 0:
-		return problem.New(problem.Failed, "choose an empty directory", "the directory is not empty: %s is in it", entries[0].Name())
 	}
-	return nil
-}
-
-// undo empties a directory whose creation failed; the mark goes last.
-func undo(dir string) error {
-	entries, err := os.ReadDir(dir)
-	for _, e := range entries {
-		if name := e.Name(); name != "lost+found" && name != creating {
-			err = errors.Join(err, os.RemoveAll(filepath.Join(dir, name)))
+	if b, ok := st.Storage.(*s3.Bucket); ok {
+		if err := b.KeepClasses(ctx); err != nil {
+			return err
 		}
-	}
-	if err != nil {
-		return err
-	}
-	return os.Remove(filepath.Join(dir, creating))
-}
-
-func initialize(ctx context.Context, loc Location, dir string, pass secret.Secret, opts CreateOptions) error {
-	st, err := openStore(ctx, dir, true)
-	if err != nil {
-		return err
 	}
 	o := &repo.NewRepositoryOptions{BlockFormat: format.ContentFormat{
 		Hash:                 hashName,
 		Encryption:           encryptionName,
-		ECCOverheadPercent:   eccPercent,
+		ECCOverheadPercent:   h.ecc(),
 		EnablePasswordChange: true,
 	}}
 	o.BlockFormat.MaxPackSize = packSize
+	if opts.Lock.Period > 0 {
+		if err := canLock(ctx, st); err != nil {
+			return err
+		}
+		o.RetentionMode, o.RetentionPeriod = opts.Lock.mode(), opts.Lock.Period
+	}
 	if !opts.HashSecret.Empty() {
 		o.BlockFormat.HMACSecret = []byte(opts.HashSecret.Reveal())
 	}
 	if err := repo.Initialize(ctx, st, o, pass.Reveal()); err != nil {
 		return fmt.Errorf("initialize repository: %w", err)
 	}
-	if err := st.Close(ctx); err != nil {
-		return err
-	}
-	return settle(ctx, loc, pass, opts)
+	return settle(ctx, loc, h, pass, opts)
 }
 
 // settle opens the new repository once, which proves it, names the owner of its maintenance and keeps copies of the
 // format blobs, by which Open tells a damaged one from a wrong passphrase.
-func settle(ctx context.Context, loc Location, pass secret.Secret, opts CreateOptions) error {
-	v, err := open(ctx, loc, pass, OpenOptions{Cloud: opts.Cloud})
+func settle(ctx context.Context, loc Location, h home, pass secret.Secret, opts CreateOptions) error {
+	began := now()
+	v, err := open(ctx, loc, h, pass, OpenOptions{Cloud: opts.Cloud})
 	if err != nil {
 		return err
 	}
 	err = v.write(ctx, "settle", ownMaintenance)
 	if err == nil {
+		err = v.shortenEpochs(ctx)
+	}
+	if err == nil {
 		err = v.keepFormatCopies(ctx)
+	}
+	if err == nil && opts.Lock.Period > 0 {
+		err = v.keep(ctx, lockBlob, lockRecord{began})
 	}
 	return errors.Join(err, v.Close(ctx), v.store.sync())
 }
@@ -161,7 +119,40 @@ func settle(ctx context.Context, loc Location, pass secret.Secret, opts CreateOp
 func ownMaintenance(ctx context.Context, w repo.DirectRepositoryWriter) error {
 	p := maintenance.DefaultParams()
 	p.Owner = w.ClientOptions().UsernameAtHost()
+	cfg, err := w.FormatManager().BlobCfgBlob(ctx)
+	if err != nil {
+		return err
+	}
+	p.ExtendObjectLocks = cfg.IsRetentionEnabled()
 	return maintenance.SetParams(ctx, w, &p)
+}
+
+// Indexes are gathered by epochs: kopia compacts those of one when the next one has ended too. With its own epochs of a day at least,
+// whoever opens a vault reads every index of two or three days one by one, and a run of two sources writes five. Those here end with
+// each quick maintenance, if they have 20 indexes, which makes it two or three hours. kopia asks that writers look three times in an
+// epoch which one it is, at least.
+const (
+	epochLength = QuickEvery * 3 / 4
+	epochLooked = epochLength / 3
+)
+
+// shortenEpochs is for vaults that many runs of a day write into. A new repository always begins with kopia's own parameters.
+func (v *Vault) shortenEpochs(ctx context.Context) error {
+	f := v.repo.FormatManager()
+	parameters, err := f.GetMutableParameters(ctx)
+	if err != nil {
+		return err
+	}
+	cfg, err := f.BlobCfgBlob(ctx)
+	if err != nil {
+		return err
+	}
+	features, err := f.RequiredFeatures(ctx)
+	if err != nil {
+		return err
+	}
+	parameters.EpochParameters.MinEpochDuration, parameters.EpochParameters.EpochRefreshFrequency = epochLength, epochLooked
+	return f.SetParameters(ctx, parameters, cfg, features)
 }
 
 // keepFormatCopies writes the format blobs beside the repository.
@@ -170,12 +161,8 @@ func (v *Vault) keepFormatCopies(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	dir := filepath.Join(v.store.root, ownDir)
-	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
-	}
 	for name, data := range blobs {
-		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
+		if err := v.store.home.keepFormat(ctx, name, data); err != nil {
 			return err
 		}
 	}
@@ -194,7 +181,12 @@ func SecretOf(ctx context.Context, blobs map[string][]byte, pass secret.Secret) 
 			return hash, fmt.Errorf("open format blobs: %w", err)
 		}
 	}
-	v, err := open(ctx, Location{URL: dir}, pass, OpenOptions{})
+	loc := Location{URL: dir}
+	h, err := loc.home()
+	if err != nil {
+		return hash, err
+	}
+	v, err := open(ctx, loc, h, pass, OpenOptions{})
 	if err != nil {
 		return hash, fmt.Errorf("open format blobs: %w", err)
 	}

@@ -17,7 +17,7 @@ func TestCreateRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	cut := t.TempDir()
-	if _, err := claim(cut); err != nil { // where kill -9 leaves it
+	if err := (&directory{path: cut}).claim(t.Context()); err != nil { // where kill -9 leaves it
 		t.Fatal(err)
 	}
 	made := newVault(t).Location().URL
@@ -28,7 +28,8 @@ func TestCreateRefuses(t *testing.T) {
 		{full, "precious", CreateOptions{Cloud: testCloud}},
 		{cut, "interrupted", CreateOptions{Cloud: testCloud}},
 		{made, "a vault already", CreateOptions{Cloud: testCloud}},
-		{"s3://bucket/path", "s3://", CreateOptions{Cloud: testCloud}},
+		{"s3://bucket/path", "which keys", CreateOptions{Cloud: testCloud}},
+		{"ftp://host/path", "cannot keep a vault", CreateOptions{Cloud: testCloud}},
 		{filepath.Join(full, "new"), "hash secret", CreateOptions{Cloud: testCloud, HashSecret: secret.New("short")}},
 	} {
 		err := Create(t.Context(), Location{URL: c.url}, testPass, c.opts)
@@ -83,6 +84,7 @@ func TestOpenTellsWhy(t *testing.T) {
 		{"wrong passphrase", made, "wrong passphrase", secret.New("guess")},
 		{"flipped", harmed("f", func(dir string) error { flip(t, format(dir), 700, 8); return nil }), "format blob is damaged", testPass},
 		{"truncated", harmed("t", func(dir string) error { return os.Truncate(format(dir), 99) }), "format blob is damaged", testPass},
+		{"emptied", harmed("e", func(dir string) error { return os.Truncate(format(dir), 0) }), "format blob is damaged", testPass},
 		{"removed", harmed("r", func(dir string) error { return os.Remove(format(dir)) }), "format blob is missing", testPass},
 		{"interrupted", harmed("i", func(dir string) error { return os.WriteFile(filepath.Join(dir, creating), nil, 0o600) }), "was interrupted", testPass},
 	} {

@@ -78,43 +78,6 @@ func (v *Vault) Sweep(ctx context.Context, orphans ...Orphan) error {
 	return nil
 }
 
-// Delete removes a point: first its record and what seals it, then its sources, so that a cut leaves orphans and never
-// half a point. Its bytes go with Maintain. A point on hold is refused.
-func (v *Vault) Delete(ctx context.Context, pointID string) error {
-	if err := v.delete(ctx, pointID); err != nil {
-		return problem.Wrap(err, "delete point", pointID)
-	}
-	return nil
-}
-
-func (v *Vault) delete(ctx context.Context, pointID string) error {
-	if err := v.refuseHeld(ctx, pointID); err != nil {
-		return err
-	}
-	m, err := v.sealed(ctx, pointID)
-	if err != nil {
-		return err
-	}
-	snaps, lost, err := v.list(ctx, map[string]string{tagPoint: pointID})
-	if err != nil {
-		return err
-	}
-	if lost != nil {
-		return v.unlisted(ctx, lost)
-	}
-	if err := v.dropRecord(ctx, pointID); err != nil {
-		return err
-	}
-	if err := v.forget(ctx, m.ID); err != nil {
-		return err
-	}
-	ids := make([]manifest.ID, len(snaps))
-	for i, m := range snaps {
-		ids[i] = m.ID
-	}
-	return v.forget(ctx, ids...)
-}
-
 func (v *Vault) forget(ctx context.Context, ids ...manifest.ID) error {
 	return v.write(ctx, "forget", func(ctx context.Context, w repo.DirectRepositoryWriter) error {
 		for _, id := range ids {

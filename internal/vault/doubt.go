@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/kopia/kopia/repo/blob"
@@ -89,10 +90,32 @@ func (v *Vault) unread(ctx context.Context, id object.ID, err error) error {
 	if ctx.Err() != nil {
 		return err
 	}
-	if !errors.Is(err, blob.ErrBlobNotFound) {
+	if away := v.outage(ctx, err); away != nil {
+		return away
+	}
+	if doubtful(ctx, err) {
 		_ = v.doubt(ctx, contentsOf(v.repo).known(ctx, id)...)
 	}
 	return &problem.Error{Kind: problem.Damage, Cause: err, Hint: DamageHint}
+}
+
+// outage is the error of a read that ended with err while the store does not even give what no vault is without: then nothing tells of
+// damage. It is nil when the store gives that.
+func (v *Vault) outage(ctx context.Context, err error) error {
+	var b outputBuffer
+	gerr := v.store.GetBlob(ctx, "kopia.repository", 0, -1, &b)
+	if gerr == nil || ctx.Err() != nil {
+		return nil
+	}
+	if errors.Is(gerr, blob.ErrBlobNotFound) {
+		gerr = errors.New("the vault is not there any more")
+	}
+	return v.loc.unreachable(v.store.home.hint(), fmt.Errorf("%v: %w", err, gerr))
+}
+
+// doubtful reports whether a read that ended with err tells of damage to be remembered: a pack that is gone needs no reminder.
+func doubtful(ctx context.Context, err error) bool {
+	return ctx.Err() == nil && !errors.Is(err, blob.ErrBlobNotFound)
 }
 
 // known returns the contents of an object, or those of its index when that cannot be read.
@@ -123,8 +146,8 @@ func (vf *verifier) remember(ctx context.Context) error {
 }
 
 // unreadable remembers an object whose directory or index could not be read.
-func (vf *verifier) unreadable(ctx context.Context, id object.ID) {
-	if ctx.Err() != nil {
+func (vf *verifier) unreadable(ctx context.Context, id object.ID, err error) {
+	if !vf.present(ctx, err) {
 		return
 	}
 	for _, cid := range vf.c.known(ctx, id) {

@@ -35,6 +35,13 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
+	if url := os.Getenv(prunerEnv); url != "" {
+		if err := prune(Location{URL: url}); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	if what, url, ok := strings.Cut(os.Getenv(manyEnv), "="); ok {
 		if err := withMany(what, url); err != nil {
 			fmt.Fprintln(os.Stderr, err)

@@ -60,13 +60,17 @@ func newFS(ctx context.Context, v *Vault, m *snapshot.Manifest) *FS {
 }
 
 func readDir(ctx context.Context, r repo.Repository, id object.ID) ([]*snapshot.DirEntry, error) {
-	rd, err := r.OpenObject(ctx, id)
-	if err != nil {
-		return nil, fmt.Errorf("read directory: %w", err)
-	}
-	defer rd.Close()
 	var m snapshot.DirManifest
-	if err := json.NewDecoder(rd).Decode(&m); err != nil {
+	err := again(ctx, func(ctx context.Context) error {
+		rd, err := r.OpenObject(ctx, id)
+		if err != nil {
+			return err
+		}
+		defer rd.Close()
+		m = snapshot.DirManifest{}
+		return json.NewDecoder(rd).Decode(&m)
+	})
+	if err != nil {
 		return nil, fmt.Errorf("read directory: %w", err)
 	}
 	return m.Entries, nil
@@ -185,13 +189,11 @@ func (f *FS) ReadLink(name string) (string, error) {
 	if err != nil {
 		return "", &fs.PathError{Op: "readlink", Path: name, Err: err}
 	}
-	rd, err := f.v.repo.OpenObject(f.ctx, e.ObjectID)
+	target, err := f.v.readObject(f.ctx, e.ObjectID)
 	if err != nil {
 		return "", &fs.PathError{Op: "readlink", Path: name, Err: err}
 	}
-	defer rd.Close()
-	target, err := io.ReadAll(rd)
-	return string(target), err
+	return string(target), nil
 }
 
 // Entry returns the file or directory at a path by identity, for Session.Adopt.

@@ -17,10 +17,12 @@ import (
 // holdBlobs keep points from being removed, one each.
 const holdBlobs blob.ID = "holdfast.hold."
 
-// held is what stands in the blob of a hold.
+// held is what stands in the blob of a hold. One that is released says so before it goes, so that a bucket which keeps what is deleted
+// tells it from one that somebody deleted.
 type held struct {
-	Point string     `json:"point"`
-	Hold  point.Hold `json:"hold"`
+	Point    string     `json:"point"`
+	Hold     point.Hold `json:"hold"`
+	Released bool       `json:"released,omitempty"`
 }
 
 // holdName tells nothing of the point to those who do not have the vault's secret.
@@ -39,9 +41,9 @@ func (v *Vault) Hold(ctx context.Context, pointID string, h point.Hold) error {
 	if _, err := v.sealed(ctx, pointID); err != nil {
 		return problem.Wrap(err, "hold point", pointID)
 	}
-	name, err := v.holdName(pointID)
-	if err == nil {
-		err = v.keep(ctx, name, held{pointID, h})
+	err := v.keepHold(ctx, pointID, h)
+	if err == nil { // a removal that began after this sees the hold
+		err = v.refuseRemover(ctx)
 	}
 	if err != nil {
 		return problem.Wrap(err, "hold point", pointID)
@@ -49,16 +51,26 @@ func (v *Vault) Hold(ctx context.Context, pointID string, h point.Hold) error {
 	return nil
 }
 
+func (v *Vault) keepHold(ctx context.Context, pointID string, h point.Hold) error {
+	name, err := v.holdName(pointID)
+	if err != nil {
+		return err
+	}
+	return v.keep(ctx, name, held{Point: pointID, Hold: h})
+}
+
 // Release ends the hold of a point. One that is not held is a problem of kind NotFound.
 func (v *Vault) Release(ctx context.Context, pointID string) error {
 	name, err := v.holdName(pointID)
-	if err == nil {
-		_, err = v.store.GetMetadata(ctx, name)
+	if err != nil {
+		return problem.Wrap(err, "release point", pointID)
 	}
-	if errors.Is(err, blob.ErrBlobNotFound) {
+	var h held
+	if err := v.kept(ctx, name, &h); errors.Is(err, blob.ErrBlobNotFound) || err == nil && h.Released {
 		return problem.New(problem.NotFound, "holdfast points tells which are on hold", "point %s is not on hold in vault %s", pointID, v.loc.URL)
 	}
-	if err == nil {
+	h.Point, h.Released = pointID, true // one that cannot be read is released too
+	if err = v.keep(ctx, name, h); err == nil {
 		err = v.drop(ctx, name)
 	}
 	if err == nil {
@@ -89,7 +101,9 @@ func (v *Vault) Holds(ctx context.Context) (map[string]point.Hold, error) {
 				Hint: fmt.Sprintf("put the blob back from another copy of the vault; or remove it and hold its point anew: blob %s", name),
 			}
 		}
-		all[h.Point] = h.Hold
+		if !h.Released {
+			all[h.Point] = h.Hold
+		}
 	}
 	return all, nil
 }
@@ -100,11 +114,12 @@ func (v *Vault) refuseHeld(ctx context.Context, pointID string) error {
 	if err != nil {
 		return err
 	}
-	switch _, err := v.store.GetMetadata(ctx, name); {
-	case errors.Is(err, blob.ErrBlobNotFound):
+	var h held
+	if err := v.kept(ctx, name, &h); errors.Is(err, blob.ErrBlobNotFound) || err == nil && h.Released {
 		return nil
-	case err != nil:
-		return fmt.Errorf("look for a hold: %w", err)
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
 	}
 	return problem.New(problem.Failed, "holdfast points release "+pointID+" ends the hold", "it is on hold")
 }

@@ -53,6 +53,54 @@ func TestHold(t *testing.T) {
 	}
 }
 
+// TestReleaseCutOff: a hold that was to be released and whose blob is still there holds nothing.
+func TestReleaseCutOff(t *testing.T) {
+	v := newVault(t)
+	heldPoint(t, v, "p1")
+	check(t, v.Hold(t.Context(), "p1", point.Hold{Reason: "audit"}))
+	name, err := v.holdName("p1")
+	check(t, err)
+	check(t, v.keep(t.Context(), name, held{Point: "p1", Hold: point.Hold{Reason: "audit"}, Released: true}))
+	if got, err := v.Holds(t.Context()); err != nil || len(got) > 0 {
+		t.Errorf("holds %v, %v", got, err)
+	}
+	if err := v.Release(t.Context(), "p1"); problem.KindOf(err) != problem.NotFound {
+		t.Errorf("released again: %v", err)
+	}
+	check(t, v.Delete(t.Context(), "p1"))
+}
+
+// TestHoldTravels: a point that is on hold is so where it is copied to.
+func TestHoldTravels(t *testing.T) {
+	first := newVault(t)
+	heldPoint(t, first, "p1")
+	heldPoint(t, first, "p2")
+	want := map[string]point.Hold{"p1": {Reason: "audit", By: "root", At: testTime}}
+	check(t, first.Hold(t.Context(), "p1", want["p1"]))
+	second := secondVault(t, first)
+	replicate(t, first, second)
+	got, err := second.Holds(t.Context())
+	if diff := cmp.Diff(want, got); err != nil || diff != "" {
+		t.Errorf("%v (-want +got)\n%s", err, diff)
+	}
+}
+
+// TestHoldBesideARemoval cannot tell whether it came in time, and says so; a removal that comes after it sees it.
+func TestHoldBesideARemoval(t *testing.T) {
+	v := newVault(t)
+	heldPoint(t, v, "p1")
+	heldPoint(t, v, "p2")
+	l := own(t, v, false)
+	if err := v.Hold(t.Context(), "p1", point.Hold{Reason: "audit"}); problem.KindOf(err) != problem.Busy {
+		t.Errorf("beside a removal: %v", err)
+	}
+	if gone, err := l.Remove("p1", "p2"); err != nil || len(gone) != 1 || gone[0] != "p2" {
+		t.Errorf("gone: %v, %v", gone, err)
+	}
+	maintain(t, v, MaintainOptions{Lease: l})
+	check(t, v.Hold(t.Context(), "p1", point.Hold{Reason: "audit"}))
+}
+
 // TestDamagedHold holds nothing that can be told, so nobody may act as if there were none.
 func TestDamagedHold(t *testing.T) {
 	v := newVault(t)

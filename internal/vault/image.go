@@ -17,7 +17,7 @@ import (
 // Bounds of the pieces of block images, in bytes: small ones store less of random writes, large ones keep the index of a
 // large image small, and the vault's.
 const (
-	leastBlock  = 128 << 10
+	leastBlock  = 512 << 10
 	mostBlock   = 4 << 20
 	blocksAimed = 1 << 18
 )
@@ -131,9 +131,9 @@ func (i *Image) inherit(o ImageOptions) error {
 // shorten cuts bytes off the last piece.
 func (i *Image) shorten(over int64) error {
 	last := i.body.entries[len(i.body.entries)-1]
-	data, err := i.t.s.v.readObject(i.t.s.ctx, last.Object)
+	data, err := i.inherited(last)
 	if err != nil {
-		return fmt.Errorf("%w: %w", stream.ErrBase, err)
+		return err
 	}
 	i.tail = data[:last.Length-over]
 	i.body.shorten(over)
@@ -294,10 +294,7 @@ func (i *Image) take(n int, covered bool) error {
 
 // inherited reads a piece that the image began with.
 func (i *Image) inherited(e object.IndirectObjectEntry) ([]byte, error) {
-	data, err := i.t.s.v.readObject(i.t.s.ctx, e.Object)
-	if err == nil && int64(len(data)) != e.Length {
-		err = fmt.Errorf("piece at %d has %d bytes of %d", e.Start, len(data), e.Length)
-	}
+	data, err := i.t.s.v.read(i.t.s.ctx, e)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", stream.ErrBase, err)
 	}

@@ -20,7 +20,7 @@ import (
 
 func TestBlockSize(t *testing.T) {
 	for size, want := range map[int64]int64{
-		0: leastBlock, 1: leastBlock, 32 << 30: leastBlock, 32<<30 + 1: 256 << 10, 128 << 30: 512 << 10, 128<<30 + 1: 1 << 20,
+		0: leastBlock, 1: leastBlock, 32 << 30: leastBlock, 128 << 30: leastBlock, 128<<30 + 1: 1 << 20,
 		256 << 30: 1 << 20, 1 << 40: mostBlock, 16 << 40: mostBlock,
 	} {
 		if got := BlockSize(size); got != want {

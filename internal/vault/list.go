@@ -32,16 +32,29 @@ func (v *Vault) list(ctx context.Context, labels map[string]string) (snaps []*sn
 	return v.find(ctx, want)
 }
 
+type listedKey struct{}
+
+// Listed has what is listed with the context be what the vault knew when it was listed last, for whoever did that a moment ago.
+func Listed(ctx context.Context) context.Context { return context.WithValue(ctx, listedKey{}, true) }
+
 // find returns the snapshots of all clouds that have the labels, oldest first, and as lost what keeps kopia from listing
 // them: then they come from what of kopia's list can be read and from the records of the points.
 func (v *Vault) find(ctx context.Context, labels map[string]string) (snaps []*snapshot.Manifest, lost, err error) {
-	if err := v.repo.Refresh(ctx); err != nil {
-		return nil, nil, v.failure(err)
+	if ctx.Value(listedKey{}) == nil {
+		if err := v.repo.Refresh(ctx); err != nil {
+			return nil, nil, v.failure(err)
+		}
 	}
 	want := map[string]string{manifest.TypeLabelKey: snapshot.ManifestType, snapshot.UsernameLabel: user}
 	maps.Copy(want, labels)
-	snaps, lost = v.listed(ctx, want)
+	lost = again(ctx, func(ctx context.Context) (err error) {
+		snaps, err = v.listed(ctx, want)
+		return err
+	})
 	if lost != nil && ctx.Err() == nil {
+		if away := v.outage(ctx, lost); away != nil {
+			return nil, nil, away
+		}
 		snaps, err = v.salvage(ctx, want)
 	}
 	if err = errors.Join(err, ctx.Err()); err != nil {
@@ -147,6 +160,9 @@ func identityOf(m *snapshot.Manifest) identity {
 	return identity{m.Tags[tagPoint], m.Tags[tagSource], m.RootObjectID()}
 }
 
+// errNothingLeft tells that neither the list nor any record can be read.
+var errNothingLeft = errors.New("nothing is left of it")
+
 // salvage lists the snapshots that have the labels without kopia.
 func (v *Vault) salvage(ctx context.Context, want map[string]string) ([]*snapshot.Manifest, error) {
 	list, err := v.readList(ctx, v.cached)
@@ -158,7 +174,7 @@ func (v *Vault) salvage(ctx context.Context, want map[string]string) ([]*snapsho
 		return nil, err
 	}
 	if len(list.entries)+len(records) == 0 {
-		return nil, errors.New("nothing is left of it")
+		return nil, errNothingLeft
 	}
 	var found []*snapshot.Manifest
 	for _, m := range append(list.snapshots(), list.missing(records)...) {

@@ -121,7 +121,7 @@ func TestLostList(t *testing.T) {
 func maintained(t *testing.T, loc Location) {
 	t.Helper()
 	v := openVault(t, loc)
-	check(t, v.Maintain(t.Context(), MaintainOptions{Full: true}))
+	maintain(t, v, MaintainOptions{Full: true})
 	if _, err := v.Verify(t.Context(), "", VerifyOptions{Depth: Full}); err != nil {
 		t.Errorf("verify after maintenance: %v", err)
 	}
@@ -186,7 +186,7 @@ func TestLostDirectories(t *testing.T) {
 	for name, h := range harms {
 		t.Run(name, func(t *testing.T) {
 			loc := threePoints(t)
-			strike(t, openVault(t, loc), contentOfEntry(t, openVault(t, loc), "p2", "db", false), h)
+			strike(t, openVault(t, loc), contentOfEntry(t, openVault(t, loc), "p2", "mariadb", "db", false), h)
 			v := openVault(t, loc)
 			points, err := v.Points(t.Context())
 			if err != nil || !slices.Equal(ids(points), []string{"p1", "p2", "p3"}) {
@@ -257,9 +257,10 @@ func TestForgedRecord(t *testing.T) {
 func TestStockKopiaLeavesOwnBlobs(t *testing.T) {
 	v := newVault(t)
 	writeShared(t, v, "p1")
-	check(t, v.doubt(t.Context(), contentOfEntry(t, v, "p1", "db/a.ibd", false)))
+	check(t, v.doubt(t.Context(), contentOfEntry(t, v, "p1", "mariadb", "db/a.ibd", false)))
+	check(t, v.KeepDrill(t.Context(), aDrill(1)))
 	before, err := v.keptNames(t.Context(), "holdfast.")
-	if err != nil || len(before) != 2 {
+	if err != nil || len(before) != 3 {
 		t.Fatalf("own blobs = %v, %v", before, err)
 	}
 	k := stockKopia(t)

@@ -1,20 +1,71 @@
 package vault
 
 import (
-	"errors"
-	"io/fs"
+	"context"
 	"net/url"
-	"os"
 	"path/filepath"
 	"strings"
+	"time"
+
+	"github.com/kopia/kopia/repo/blob"
 
 	"holdfast/internal/problem"
+	"holdfast/internal/s3"
 )
 
-// Location says where the vault of a tier is. URL is an absolute path or file:///path.
+// Location says where the vault of a tier is, and how it is reached. URL is an absolute path, file:///path, s3://BUCKET/PREFIX or
+// sftp://USER@HOST:PORT/PATH.
 type Location struct {
-	Tier string
-	URL  string
+	Tier      string
+	URL       string
+	S3        *S3    // for s3://
+	SSHConfig string // for sftp://, the file that ssh reads in the place of ~/.ssh/config; "" is that
+	// At, unless zero, shows the vault as it was then, for reading alone, in a bucket that keeps versions.
+	At time.Time
+}
+
+// S3 says how a bucket is reached.
+type S3 struct {
+	Endpoint  string // http:// or https://HOST[:PORT]; "" is AWS
+	Region    string
+	PathStyle bool
+	CA        string // file of certificates in PEM; "" are the system's
+	// Keys returns the keys as they are at the moment.
+	Keys func(context.Context) (s3.Keys, error)
+	// The storage classes of packs of data, of packs of directories, and of indexes; "" is the bucket's own.
+	Packs, Directories, Indexes string
+}
+
+// classes are the storage classes by the letter that the names of blobs begin with.
+func (s *S3) classes() map[blob.ID]string {
+	classes := map[blob.ID]string{}
+	for prefix, class := range map[blob.ID]string{"p": s.Packs, "q": s.Directories, "x": s.Indexes} {
+		if class != "" {
+			classes[prefix] = class
+		}
+	}
+	return classes
+}
+
+// scheme is "file" for a path.
+func (l Location) scheme() string {
+	scheme, _, ok := strings.Cut(l.URL, "://")
+	if !ok {
+		return "file"
+	}
+	return scheme
+}
+
+// place names the vault among those of all stores.
+func (l Location) place() string {
+	place := l.URL
+	if l.S3 != nil && l.S3.Endpoint != "" {
+		place += " at " + l.S3.Endpoint
+	}
+	if !l.At.IsZero() {
+		place += " of " + l.At.UTC().Format(time.RFC3339)
+	}
+	return place
 }
 
 // dir returns the directory of a vault on a filesystem.
@@ -30,27 +81,13 @@ func (l Location) dir() (string, error) {
 	if u.Scheme == "file" && local && strings.HasPrefix(u.Path, "/") {
 		return filepath.Clean(u.Path), nil
 	}
-	return "", problem.New(problem.Usage, "only file:///path is supported as yet", "tier %s: cannot keep a vault at %q", l.Tier, l.URL)
+	return "", problem.New(problem.Usage, "write file:///PATH, s3://BUCKET/PREFIX or sftp://USER@HOST/PATH", "tier %s: cannot keep a vault at %q", l.Tier, l.URL)
 }
 
-// existing returns the directory of a vault that must be there already.
-func (l Location) existing() (string, error) {
-	dir, err := l.dir()
-	if err != nil {
-		return "", err
-	}
-	info, err := os.Stat(dir)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return "", l.unreachable("mount its filesystem, or make the vault with: holdfast init", errors.New("the directory is not there"))
-	case err != nil:
-		return "", l.unreachable("check the mount and the permissions of "+dir, err)
-	case !info.IsDir():
-		return "", l.unreachable("the tier's url must name a directory", errors.New("not a directory"))
-	}
-	return dir, nil
-}
-
+// unreachable keeps the hint of a cause that knows better.
 func (l Location) unreachable(hint string, cause error) error {
+	if better := problem.HintOf(cause); better != "" {
+		hint = better
+	}
 	return &problem.Error{Kind: problem.Unreachable, Op: "open vault", Target: l.URL, Cause: cause, Hint: hint}
 }

@@ -2,7 +2,6 @@ package vault
 
 import (
 	"context"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -10,10 +9,8 @@ import (
 	"time"
 
 	"github.com/kopia/kopia/repo"
-	"github.com/kopia/kopia/repo/blob"
 	"github.com/kopia/kopia/repo/maintenance"
 	"github.com/kopia/kopia/snapshot/snapshotmaintenance"
-	"golang.org/x/sys/unix"
 
 	"holdfast/internal/problem"
 )
@@ -21,36 +18,110 @@ import (
 // leftoverAge is how old a temporary file must be before no living writer can own it.
 const leftoverAge = 24 * time.Hour
 
-// MaintainOptions choose how much maintenance is done. Full rewrites packs and frees the space of deleted points; it
-// keeps what is younger than a day, so that no writer can be hurt.
-type MaintainOptions struct{ Full bool }
+// MaintainOptions choose how much maintenance is done.
+type MaintainOptions struct {
+	// Full frees the space of deleted points. Under a lease that is alone it does so at once; otherwise content by content in
+	// several cycles, so that no writer beside it can be hurt: see CycleApart.
+	Full bool
+	// Lease of the vault's owner; nil takes one for so long.
+	Lease *Lease
+}
 
-// Maintain compacts indexes, removes what killed writers left, and with Full frees the space of deleted points. One
-// process at a time does it; another gets a problem of kind Busy.
-func (v *Vault) Maintain(ctx context.Context, opts MaintainOptions) error {
-	unlock, err := v.Lock("maintenance")
-	if err != nil {
-		return err
+// Maintained says what maintenance did.
+type Maintained struct {
+	Full bool `json:"full"`
+	// Postponed is why a full cycle was not done: somebody writes since before the last one, and may count on what that marked.
+	Postponed string `json:"postponed,omitempty"`
+	// Waiting are the bytes of contents that nothing refers to and that were in the vault when the cycle began, Freed those of
+	// the packs that it removed.
+	Waiting int64 `json:"waiting"`
+	Freed   int64 `json:"freed"`
+}
+
+// Maintain compacts indexes, removes what killed writers left, and with Full frees the space of deleted points.
+func (v *Vault) Maintain(ctx context.Context, opts MaintainOptions) (done Maintained, err error) {
+	l := opts.Lease
+	if l == nil {
+		if l, err = v.Own(ctx, "maintenance", false); err != nil {
+			return done, problem.Wrap(err, "maintain vault", v.loc.URL)
+		}
+		defer l.Release()
 	}
-	defer unlock()
-	mode := maintenance.ModeQuick
-	if opts.Full {
-		mode = maintenance.ModeFull
-	}
-	err = v.write(ctx, "maintenance", func(ctx context.Context, w repo.DirectRepositoryWriter) error {
-		return snapshotmaintenance.Run(ctx, w, mode, true, maintenance.SafetyFull)
-	})
-	if err == nil {
+	if done, err = l.maintain(opts.Full); err == nil {
 		_, err = v.sweepLeftovers()
 	}
 	if err != nil {
-		return problem.Wrap(err, "maintain vault", v.loc.URL)
+		return done, problem.Wrap(l.failure(err), "maintain vault", v.loc.URL)
 	}
-	return nil
+	return done, nil
+}
+
+func (l *Lease) maintain(full bool) (done Maintained, err error) {
+	if os.Getenv(passOver) != "" {
+		return done, problem.New(problem.Usage, "unset it", "with %s set nobody can tell what is in use", passOver)
+	}
+	if err := l.say(reclaiming); err != nil {
+		return done, err
+	}
+	before, err := l.v.Cycles(l.ctx)
+	if err != nil {
+		return done, err
+	}
+	if full {
+		if done.Postponed, err = l.postponed(before.Last); err != nil || done.Postponed != "" {
+			return done, err
+		}
+	}
+	if err := l.run(full); err != nil {
+		return done, err
+	}
+	after, err := l.v.Cycles(l.ctx)
+	done = Maintained{Full: full, Waiting: after.Waiting, Freed: after.freedSince(before)}
+	if l.kind == leaseAlone {
+		done.Waiting = 0
+	}
+	return done, err
+}
+
+// run is one cycle. It stands on the lease: kopia's own lock is one of this machine.
+func (l *Lease) run(full bool) error {
+	safety := maintenance.SafetyFull
+	if full && l.kind == leaseAlone {
+		safety = maintenance.SafetyNone
+	}
+	return l.v.write(l.ctx, "maintenance", func(ctx context.Context, w repo.DirectRepositoryWriter) error {
+		if !full {
+			return snapshotmaintenance.Run(ctx, w, maintenance.ModeQuick, true, safety)
+		}
+		return maintenance.RunExclusive(ctx, w, maintenance.ModeFull, true, func(ctx context.Context, p maintenance.RunParameters) error {
+			return cycle{w, safety, p.MaintenanceStartTime}.run(ctx)
+		})
+	})
+}
+
+// postponed names a writer that was at work during the last cycle already. What that cycle marked as unused, and the writer
+// took for its own before, a second cycle in its time could drop.
+func (l *Lease) postponed(last time.Time) (string, error) {
+	if l.kind == leaseAlone || last.IsZero() {
+		return "", nil
+	}
+	writers, err := l.v.Writers(l.ctx)
+	if err != nil {
+		return "", err
+	}
+	for _, w := range writers {
+		if w.Since.Before(last) {
+			return w.String(), nil
+		}
+	}
+	return "", nil
 }
 
 // sweepLeftovers removes the temporary files of killed writers, which kopia never looks at again.
 func (v *Vault) sweepLeftovers() (removed int, err error) {
+	if v.store.root == "" {
+		return 0, nil
+	}
 	err = filepath.WalkDir(v.store.root, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() || !strings.Contains(d.Name(), ".tmp.") {
 			return err
@@ -63,32 +134,4 @@ func (v *Vault) sweepLeftovers() (removed int, err error) {
 		return os.Remove(path)
 	})
 	return removed, err
-}
-
-// Stats says how large a vault is and how much room its filesystem has, in bytes.
-type Stats struct {
-	Blobs    int
-	Bytes    int64
-	Free     int64
-	Capacity int64
-}
-
-// Stats lists the blobs of the vault.
-func (v *Vault) Stats(ctx context.Context) (Stats, error) {
-	var st Stats
-	err := v.store.ListBlobs(ctx, "", func(m blob.Metadata) error {
-		st.Blobs++
-		st.Bytes += m.Length
-		return nil
-	})
-	if err != nil {
-		return st, problem.Wrap(err, "list blobs of vault", v.loc.URL)
-	}
-	var fsys unix.Statfs_t
-	if err := unix.Statfs(v.store.root, &fsys); err != nil {
-		return st, problem.Wrap(fmt.Errorf("ask for free space: %w", err), "measure vault", v.loc.URL)
-	}
-	st.Free = int64(fsys.Bavail) * fsys.Bsize
-	st.Capacity = int64(fsys.Blocks) * fsys.Bsize
-	return st, nil
 }

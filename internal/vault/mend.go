@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/kopia/kopia/repo"
 	"github.com/kopia/kopia/repo/blob"
 	"github.com/kopia/kopia/repo/content"
 	"github.com/kopia/kopia/repo/object"
@@ -92,8 +91,13 @@ func (s *Session) lostContent(id object.ID) ([]content.ID, error) {
 // proveMended is Vault's for what the session mended.
 func (s *Session) proveMended(ctx context.Context) error { return s.v.proveMended(ctx, s.w, s.mended) }
 
+// finder tells where a content lies.
+type finder interface {
+	ContentInfo(context.Context, content.ID) (content.Info, error)
+}
+
 // proveMended reads from the store what was lost or in doubt and is in the vault now, and ends the doubts about it.
-func (v *Vault) proveMended(ctx context.Context, w repo.DirectRepositoryWriter, mended contentSet) error {
+func (v *Vault) proveMended(ctx context.Context, w finder, mended contentSet) error {
 	for _, id := range mended.all() {
 		info, err := w.ContentInfo(ctx, id)
 		if err == nil {

@@ -12,7 +12,7 @@ import (
 	"holdfast/internal/stream"
 )
 
-func check(t *testing.T, errs ...error) {
+func check(t testing.TB, errs ...error) {
 	t.Helper()
 	if err := errors.Join(errs...); err != nil {
 		t.Fatal(err)
@@ -57,10 +57,10 @@ func writeShared(t *testing.T, v *Vault, id string) {
 	sealPoint(t, v, id, good("mariadb", "db"))
 }
 
-// contentOfEntry returns the first content of a file or directory of a point, or of its index.
-func contentOfEntry(t *testing.T, v *Vault, id, name string, index bool) content.ID {
+// contentOfEntry returns the first content of a file or directory of a source of a point, or of its index.
+func contentOfEntry(t *testing.T, v *Vault, id, source, name string, index bool) content.ID {
 	t.Helper()
-	fsys, err := v.FS(t.Context(), id, "mariadb")
+	fsys, err := v.FS(t.Context(), id, source)
 	check(t, err)
 	e, err := fsys.lookup(name)
 	check(t, err)
@@ -99,7 +99,7 @@ func TestNextBackupMendsWhatIsLost(t *testing.T) {
 		t.Run(c.what+" "+c.harm, func(t *testing.T) {
 			v := newVault(t)
 			writeShared(t, v, "p1")
-			strike(t, v, contentOfEntry(t, v, "p1", c.name, c.index), harms[c.harm])
+			strike(t, v, contentOfEntry(t, v, "p1", "mariadb", c.name, c.index), harms[c.harm])
 			v = openVault(t, v.Location())
 			if _, err := v.Verify(t.Context(), "p1", VerifyOptions{Depth: Full}); problem.KindOf(err) != problem.Damage {
 				t.Fatalf("verify before: %v", err)
@@ -126,7 +126,7 @@ func TestNextBackupMendsWhatIsLost(t *testing.T) {
 func TestReadRaisesDoubts(t *testing.T) {
 	v := newVault(t)
 	writeShared(t, v, "p1")
-	strike(t, v, contentOfEntry(t, v, "p1", "db/a.ibd", false), zero)
+	strike(t, v, contentOfEntry(t, v, "p1", "mariadb", "db/a.ibd", false), zero)
 	v = openVault(t, v.Location())
 	fsys, err := v.FS(t.Context(), "p1", "mariadb")
 	check(t, err)
@@ -168,7 +168,7 @@ func TestUnfoundedDoubts(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			v := newVault(t)
 			writeShared(t, v, "p1")
-			check(t, v.doubt(t.Context(), contentOfEntry(t, v, "p1", "db/a.ibd", false)))
+			check(t, v.doubt(t.Context(), contentOfEntry(t, v, "p1", "mariadb", "db/a.ibd", false)))
 			settle(t, v)
 			if set, err := v.doubted(t.Context()); err != nil || set.len() != 0 {
 				t.Errorf("doubts left = %v, %v", set.all(), err)
@@ -181,7 +181,7 @@ func TestUnfoundedDoubts(t *testing.T) {
 func TestVerifyReadOnly(t *testing.T) {
 	v := newVault(t)
 	writeShared(t, v, "p1")
-	strike(t, v, contentOfEntry(t, v, "p1", "db/a.ibd", false), zero)
+	strike(t, v, contentOfEntry(t, v, "p1", "mariadb", "db/a.ibd", false), zero)
 	dir := v.Location().URL
 	check(t, unix.Mount(dir, dir, "", unix.MS_BIND, ""))
 	t.Cleanup(func() { check(t, unix.Unmount(dir, unix.MNT_DETACH)) })

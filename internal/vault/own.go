@@ -44,6 +44,14 @@ func (v *Vault) ownCipher() (cipher.AEAD, error) {
 
 // keep writes a value as a blob, compressed, encrypted, and authenticated with its name; it lasts once keep returns.
 func (v *Vault) keep(ctx context.Context, name blob.ID, value any) error {
+	if err := v.put(ctx, name, value); err != nil {
+		return err
+	}
+	return v.store.sync()
+}
+
+// put is keep for what may be gone after a power cut.
+func (v *Vault) put(ctx context.Context, name blob.ID, value any) error {
 	data, err := json.Marshal(value)
 	if err != nil {
 		return fmt.Errorf("encode blob %s: %w", name, err)
@@ -56,7 +64,7 @@ func (v *Vault) keep(ctx context.Context, name blob.ID, value any) error {
 	if err := v.store.PutBlob(ctx, name, ownBytes(sealed), blob.PutOptions{}); err != nil {
 		return fmt.Errorf("write blob %s: %w", name, err)
 	}
-	return v.store.sync()
+	return nil
 }
 
 // kept reads what keep wrote.
@@ -65,11 +73,16 @@ func (v *Vault) kept(ctx context.Context, name blob.ID, into any) error {
 	if err := v.store.GetBlob(ctx, name, 0, -1, &sealed); err != nil {
 		return fmt.Errorf("read blob %s: %w", name, err)
 	}
+	return v.unseal(name, sealed.Bytes(), into)
+}
+
+// unseal decodes the bytes of a blob that keep wrote.
+func (v *Vault) unseal(name blob.ID, sealed []byte, into any) error {
 	c, err := v.ownCipher()
 	if err != nil {
 		return fmt.Errorf("open blob %s: %w", name, err)
 	}
-	packed, err := c.Open(nil, nil, sealed.Bytes(), []byte(name))
+	packed, err := c.Open(nil, nil, sealed, []byte(name))
 	if err != nil {
 		return fmt.Errorf("open blob %s: %w", name, err)
 	}

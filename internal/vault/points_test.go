@@ -107,9 +107,7 @@ func TestDeleteAndMaintain(t *testing.T) {
 		t.Errorf("deleted twice: %v", err)
 	}
 	for _, full := range []bool{false, true} {
-		if err := v.Maintain(t.Context(), MaintainOptions{Full: full}); err != nil {
-			t.Fatal(err)
-		}
+		maintain(t, v, MaintainOptions{Full: full})
 	}
 	if orphans, err := v.Orphans(t.Context()); err != nil || len(orphans) > 0 {
 		t.Errorf("orphans = %v, %v", orphans, err)

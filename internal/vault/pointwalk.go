@@ -24,7 +24,10 @@ type pointWalk struct {
 	bytes      int64
 }
 
-func (w *pointWalk) damage(component, file string, err error) {
+func (w *pointWalk) damage(ctx context.Context, component, file string, err error) {
+	if !w.vf.present(ctx, err) {
+		return
+	}
 	w.vf.damage(Damage{Point: w.id, Source: w.source, Component: component, File: file, What: err.Error()})
 }
 
@@ -32,6 +35,7 @@ func (w *pointWalk) damage(component, file string, err error) {
 func (w *pointWalk) point(ctx context.Context, m *snapshot.Manifest) {
 	w.source = pointPath
 	w.entry(ctx, m.RootEntry, ".", "")
+	w.record(ctx)
 	sources, ok := w.read(ctx, m)
 	if !ok {
 		return
@@ -44,8 +48,16 @@ func (w *pointWalk) point(ctx context.Context, m *snapshot.Manifest) {
 	for _, c := range w.manifest.Components {
 		if c.State == point.Good && c.Path != "" && !found[c.Source] {
 			w.source = c.Source
-			w.damage(c.Name, "", fmt.Errorf("the point names no snapshot of %s", c.Source))
+			w.damage(ctx, c.Name, "", fmt.Errorf("the point names no snapshot of %s", c.Source))
 		}
+	}
+}
+
+// record reads the point's record, which stands in for what kopia may lose of it. Of a point on its way out it is the first to go.
+func (w *pointWalk) record(ctx context.Context) {
+	if _, err := w.vf.v.record(ctx, w.id); err != nil && ctx.Err() == nil && !w.vf.v.leaving(ctx, w.id) {
+		w.vf.badRecords[w.id] = true
+		w.damage(ctx, "", "", fmt.Errorf("the record of the point: %w", err))
 	}
 }
 
@@ -54,7 +66,7 @@ func (w *pointWalk) read(ctx context.Context, m *snapshot.Manifest) (sources []S
 	whole := true
 	for name, into := range map[string]any{manifestName: &w.manifest, sourcesName: &sources} {
 		if err := w.load(ctx, m, name, into); err != nil {
-			w.damage("", name, err)
+			w.damage(ctx, "", name, err)
 			whole = false
 		}
 	}
@@ -74,7 +86,7 @@ func (w *pointWalk) walkSource(ctx context.Context, s Source) {
 	w.source, w.files, w.bytes = s.Source, 0, 0
 	m, ok := w.vf.snapshots[identity{w.id, s.Source, s.Root}]
 	if !ok {
-		w.damage("", "", fmt.Errorf("there is no snapshot of %s with the root that the point names", s.Source))
+		w.damage(ctx, "", "", fmt.Errorf("there is no snapshot of %s with the root that the point names", s.Source))
 		return
 	}
 	w.components = map[string]point.Component{}
@@ -89,7 +101,7 @@ func (w *pointWalk) walkSource(ctx context.Context, s Source) {
 	w.entry(ctx, m.RootEntry, ".", "")
 	w.missing(ctx, m, missing)
 	if whole := len(w.vf.report().Damaged) == before; whole && (w.files != s.Files || w.bytes != s.Bytes) {
-		w.damage("", "", fmt.Errorf("%d files with %d bytes of %d with %d", w.files, w.bytes, s.Files, s.Bytes))
+		w.damage(ctx, "", "", fmt.Errorf("%d files with %d bytes of %d with %d", w.files, w.bytes, s.Files, s.Bytes))
 	}
 }
 
@@ -101,7 +113,7 @@ func (w *pointWalk) missing(ctx context.Context, m *snapshot.Manifest, expected 
 			continue
 		}
 		if err := guard(func() error { _, err := fsys.lookup(p); return err }); err != nil {
-			w.damage(w.components[p].Name, "", fmt.Errorf("component is missing: %w", err))
+			w.damage(ctx, w.components[p].Name, "", fmt.Errorf("component is missing: %w", err))
 		}
 	}
 }
@@ -116,10 +128,11 @@ func (w *pointWalk) entry(ctx context.Context, e *snapshot.DirEntry, rel, compon
 		w.bytes += e.FileSize
 		w.vf.mu.Lock()
 		w.vf.rep.Files++
+		w.vf.of(w.id).Files++
 		w.vf.mu.Unlock()
 	}
 	if err := guard(func() error { return w.object(ctx, e) }); err != nil {
-		w.damage(component, rel, err)
+		w.damage(ctx, component, rel, err)
 		return
 	}
 	if e.Type != snapshot.EntryTypeDirectory {
@@ -127,8 +140,8 @@ func (w *pointWalk) entry(ctx context.Context, e *snapshot.DirEntry, rel, compon
 	}
 	children, err := readDir(ctx, w.vf.v.repo, e.ObjectID)
 	if err != nil {
-		w.vf.unreadable(ctx, e.ObjectID)
-		w.damage(component, rel, err)
+		w.vf.unreadable(ctx, e.ObjectID, err)
+		w.damage(ctx, component, rel, err)
 		return
 	}
 	for _, child := range children {
@@ -156,7 +169,7 @@ func (w *pointWalk) pieces(ctx context.Context, e *snapshot.DirEntry) error {
 	}
 	entries, err := w.vf.c.entries(ctx, e.ObjectID, e.FileSize)
 	if err != nil {
-		w.vf.unreadable(ctx, e.ObjectID)
+		w.vf.unreadable(ctx, e.ObjectID, err)
 		return err
 	}
 	var end int64
@@ -170,7 +183,7 @@ func (w *pointWalk) pieces(ctx context.Context, e *snapshot.DirEntry) error {
 			return err
 		}
 		for _, id := range ids {
-			if err := w.visit(ctx, id); err != nil {
+			if err := w.visit(ctx, w.id, id); err != nil {
 				return err
 			}
 		}
@@ -192,7 +205,7 @@ func (w *pointWalk) index(ctx context.Context, id object.ID) error {
 		return err
 	}
 	for _, id := range ids {
-		if err := w.visit(ctx, id); err != nil {
+		if err := w.visit(ctx, w.id, id); err != nil {
 			return err
 		}
 	}

@@ -42,16 +42,19 @@ func (c contents) entries(ctx context.Context, id object.ID, size int64) ([]obje
 	if !ok {
 		return []object.IndirectObjectEntry{{Length: size, Object: id}}, nil
 	}
-	rd, err := object.Open(ctx, c, index)
-	if err != nil {
-		return nil, fmt.Errorf("read index of object %v: %w", id, err)
-	}
-	defer rd.Close()
-	data, err := io.ReadAll(rd)
-	if err != nil {
-		return nil, fmt.Errorf("read index of object %v: %w", id, err)
-	}
-	entries, err := parseIndex(data)
+	var entries []object.IndirectObjectEntry
+	err := again(ctx, func(ctx context.Context) error {
+		rd, err := object.Open(ctx, c, index)
+		if err != nil {
+			return err
+		}
+		defer rd.Close()
+		data, err := io.ReadAll(rd)
+		if err == nil {
+			entries, err = parseIndex(data)
+		}
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("read index of object %v: %w", id, err)
 	}
@@ -64,6 +67,9 @@ type packs struct {
 	mu     sync.Mutex
 	known  map[blob.ID]int64
 	listed bool
+	// revive takes a content into use again that maintenance has marked as unused since the writer found it there. A reader has
+	// none: what a sealed point refers to the next maintenance unmarks by itself.
+	revive func(context.Context, content.ID) error
 }
 
 // list learns the lengths of all packs by one listing of the store.
@@ -83,16 +89,38 @@ func (p *packs) list(ctx context.Context) error {
 
 func (p *packs) length(ctx context.Context, id blob.ID) (int64, error) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	if n, ok := p.known[id]; ok {
+	n, ok := p.known[id]
+	p.mu.Unlock()
+	if ok {
 		return n, nil
 	}
 	m, err := p.store.GetMetadata(ctx, id)
 	if err != nil {
 		return 0, fmt.Errorf("find pack %v: %w", id, err)
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.known[id] = m.Length
 	return m.Length, nil
+}
+
+// packsProven is how many packs are asked for at once.
+const packsProven = 16
+
+// prove finds packs that were written, each with its length.
+func (p *packs) prove(ctx context.Context, written map[blob.ID]int64) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(packsProven)
+	for id, want := range written {
+		g.Go(func() error {
+			n, err := p.length(ctx, id)
+			if err == nil && n != want {
+				err = fmt.Errorf("pack %v has %d bytes of %d", id, n, want)
+			}
+			return err
+		})
+	}
+	return g.Wait()
 }
 
 // holds proves that a content is known and that its pack is in the store and long enough.
@@ -101,10 +129,13 @@ func (p *packs) holds(ctx context.Context, c contents, id content.ID) (content.I
 	if err != nil {
 		return info, fmt.Errorf("find content %v: %w", id, err)
 	}
-	if info.Deleted {
-		return info, fmt.Errorf("content %v is marked as deleted", id)
+	if err := p.reach(ctx, info); err != nil || !info.Deleted || p.revive == nil {
+		return info, err
 	}
-	return info, p.reach(ctx, info)
+	if err := p.revive(ctx, id); err != nil {
+		return info, fmt.Errorf("take content %v, which was marked as unused, into use again: %w", id, err)
+	}
+	return info, nil
 }
 
 var errTruncated = errors.New("is truncated")
@@ -121,11 +152,15 @@ func (p *packs) reach(ctx context.Context, info content.Info) error {
 	return nil
 }
 
-// check reads a content and proves that its bytes have the hash by which it is named.
-func (c contents) check(ctx context.Context, key []byte, id content.ID) error {
-	data, err := c.GetContent(ctx, id)
+// check reads a content from the store and proves that its bytes have the hash by which it is named.
+func (v *Vault) check(ctx context.Context, c contents, key []byte, id content.ID) error {
+	info, err := c.ContentInfo(ctx, id)
 	if err != nil {
-		return fmt.Errorf("read content %v: %w", id, err)
+		return fmt.Errorf("find content %v: %w", id, err)
+	}
+	data, err := v.content(ctx, info)
+	if err != nil {
+		return err
 	}
 	return named(key, id, data)
 }
@@ -147,11 +182,9 @@ func named(key []byte, id content.ID, data []byte) error {
 // resolves, every pack is in the store with its length, and a share of the new contents is read back.
 func (s *Session) prove(ctx context.Context, names *node, root *snapshot.DirEntry) (SealResult, error) {
 	c := contentsOf(s.w)
-	p := &packs{store: s.v.store, known: map[blob.ID]int64{}}
-	for id, want := range s.rec.written() {
-		if n, err := p.length(ctx, id); err != nil || n != want {
-			return SealResult{}, fmt.Errorf("%w: pack %v has %d bytes of %d: %w", errUnproven, id, n, want, err)
-		}
+	p := &packs{store: s.v.store, known: map[blob.ID]int64{}, revive: s.w.ContentManager().UndeleteContent}
+	if err := p.prove(ctx, s.rec.written()); err != nil {
+		return SealResult{}, fmt.Errorf("%w: %w", errUnproven, err)
 	}
 	seen := fingerprints{}
 	if err := s.proveNode(ctx, c, p, seen, names, root); err != nil {
@@ -171,6 +204,7 @@ func (s *Session) prove(ctx context.Context, names *node, root *snapshot.DirEntr
 func (s *Session) proveNode(ctx context.Context, c contents, p *packs, seen fingerprints, n *node, e *snapshot.DirEntry) error {
 	ids, err := c.backing(ctx, e.ObjectID, n.adopted != nil)
 	if err != nil {
+		s.doubtShared(ctx, c, e.ObjectID)
 		return err
 	}
 	for _, id := range ids {
@@ -187,9 +221,18 @@ func (s *Session) proveNode(ctx context.Context, c contents, p *packs, seen fing
 	return s.proveChildren(ctx, c, p, seen, n, e)
 }
 
+// doubtShared has the vault remember an index or a directory that cannot be read. The session did not write it, since the vault had one
+// of the same name, damaged as nobody knew: the next session writes it anew.
+func (s *Session) doubtShared(ctx context.Context, c contents, id object.ID) {
+	if ctx.Err() == nil {
+		_ = s.v.doubt(ctx, c.known(ctx, id)...) // a vault that cannot remember has failed anyway
+	}
+}
+
 func (s *Session) proveChildren(ctx context.Context, c contents, p *packs, seen fingerprints, n *node, e *snapshot.DirEntry) error {
 	listed, err := readDir(ctx, s.w, e.ObjectID)
 	if err != nil {
+		s.doubtShared(ctx, c, e.ObjectID)
 		return err
 	}
 	if len(listed) != len(n.children) {
@@ -243,7 +286,7 @@ func (s *Session) readBack(ctx context.Context, c contents, of fingerprints) (in
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(writers())
 	for _, id := range ids {
-		g.Go(func() error { return c.check(ctx, key, id) })
+		g.Go(func() error { return s.v.check(ctx, c, key, id) })
 	}
 	return len(ids), g.Wait()
 }

@@ -219,13 +219,17 @@ func (v *Vault) piece(ctx context.Context, id content.ID) ([]byte, error) {
 	return v.content(ctx, info)
 }
 
-func (v *Vault) readObject(ctx context.Context, id object.ID) ([]byte, error) {
-	rd, err := v.repo.OpenObject(ctx, id)
-	if err != nil {
-		return nil, err
-	}
-	defer rd.Close()
-	return io.ReadAll(rd)
+func (v *Vault) readObject(ctx context.Context, id object.ID) (data []byte, err error) {
+	err = again(ctx, func(ctx context.Context) error {
+		rd, err := v.repo.OpenObject(ctx, id)
+		if err != nil {
+			return err
+		}
+		defer rd.Close()
+		data, err = io.ReadAll(rd)
+		return err
+	})
+	return data, err
 }
 
 // fetched is a piece on its way or here.
@@ -269,7 +273,7 @@ func (f *File) fetchAll(places []int) *fetcher {
 	}
 	fe := &fetcher{cancel: cancel, left: len(places), queue: make(chan *fetched, min(int64(len(places)), max(2, readAhead/largest)))}
 	work := make(chan *fetched)
-	for range min(readers, len(places)) {
+	for range min(f.v.readers(cap(fe.queue)), len(places)) {
 		go func() {
 			for p := range work {
 				p.data, p.err = f.v.read(ctx, f.entries[p.at])
@@ -281,8 +285,16 @@ func (f *File) fetchAll(places []int) *fetcher {
 	return fe
 }
 
-// readers is how many pieces of a file are fetched at once.
+// readers is how many pieces of a file are fetched at once from a disk.
 const readers = 8
+
+// readers is how many pieces are fetched at once: from far away, all that are asked for beforehand.
+func (v *Vault) readers(ahead int) int {
+	if v.store.root == "" {
+		return max(ahead, readers)
+	}
+	return readers
+}
 
 // feed hands out the pieces; the queue's capacity bounds how far ahead.
 func (f *File) feed(ctx context.Context, queue, work chan *fetched, places []int) {

@@ -49,7 +49,7 @@ func (v *Vault) record(ctx context.Context, pointID string) (r record, err error
 	return r, err
 }
 
-// dropRecord goes before anything else of a point does: what has a record counts as sealed where kopia cannot tell.
+// dropRecord makes a point one that never was, where kopia cannot tell.
 func (v *Vault) dropRecord(ctx context.Context, pointID string) error {
 	name, err := v.recordName(pointID)
 	if err != nil {

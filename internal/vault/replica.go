@@ -6,12 +6,14 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/kopia/kopia/repo"
 	"github.com/kopia/kopia/repo/blob"
 	"github.com/kopia/kopia/repo/object"
 	"github.com/kopia/kopia/snapshot"
+	"golang.org/x/sync/errgroup"
 
 	"holdfast/internal/point"
 	"holdfast/internal/problem"
@@ -36,6 +38,8 @@ type Sealed struct {
 	ID    string
 	State point.State
 	At    time.Time // when it was sealed
+	// Sources are those that it holds something of.
+	Sources []string
 }
 
 // Copied says what the copy of a point took. Bytes are those of the contents as the first vault stores them; Proven is how
@@ -46,6 +50,7 @@ type Copied struct {
 	Bytes    int64    `json:"bytes"`
 	Proven   int      `json:"proven"`
 	ReadBack int      `json:"read_back"`
+	Mended   int      `json:"mended"`            // contents that the second vault had lost or damaged, and has again
 	Damaged  []Damage `json:"damaged,omitempty"` // what the first vault could not give
 }
 
@@ -60,6 +65,7 @@ type Replica struct {
 	sealed map[string]object.ID            // roots of the points in to
 	bases  map[string][]*snapshot.Manifest // what is whole in to, by source
 	lost   error                           // of to's list
+	onHold map[string]point.Hold           // in from, by point
 	w      repo.DirectRepositoryWriter     // nil in a dry run
 	rec    *recorder
 	packs  *packs // of to
@@ -67,6 +73,7 @@ type Replica struct {
 	seen    fingerprints // what a dry run has counted
 	doubted contentSet   // in to
 	mended  contentSet   // that were lost in to, or in doubt, and are no more
+	anew    atomic.Int64 // contents that were lost in to, since it was told last
 
 	mu        sync.Mutex // guards the time and size of what is not flushed
 	flushed   time.Time
@@ -112,29 +119,37 @@ func (v *Vault) replica(ctx context.Context, to *Vault, opts ReplicaOptions) (*R
 		if err != nil {
 			return nil, err
 		}
-		r.w = w
+		r.w, r.packs.revive = w, w.ContentManager().UndeleteContent
 	}
 	return r, nil
 }
 
-// compare lists what both vaults hold.
+// compare lists what both vaults hold. They are asked at the same time, since either may be far away.
 func (r *Replica) compare(ctx context.Context) error {
-	snaps, _, err := r.from.list(ctx, nil)
-	if err != nil {
+	var there []*snapshot.Manifest
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		snaps, _, err := r.from.list(gctx, nil)
+		r.points = gather(snaps)
 		return err
-	}
-	r.points = gather(snaps)
-	if snaps, r.lost, err = r.to.list(ctx, nil); err != nil {
-		return err
-	}
-	for _, m := range snaps {
-		if m.Tags[tagCheckpoint] != "" {
-			continue
+	})
+	g.Go(func() (err error) { there, r.lost, err = r.to.list(gctx, nil); return err })
+	g.Go(func() (err error) { r.doubted, err = r.to.doubted(gctx); return err })
+	g.Go(func() (err error) {
+		if r.onHold, err = r.from.Holds(gctx); err != nil {
+			r.onHold = nil // verify tells of one that is damaged; what it held is copied without it
 		}
-		r.hold(m)
+		return nil
+	})
+	if err := g.Wait(); err != nil {
+		return err
 	}
-	r.doubted, err = r.to.doubted(ctx)
-	return err
+	for _, m := range there {
+		if m.Tags[tagCheckpoint] == "" {
+			r.hold(m)
+		}
+	}
+	return nil
 }
 
 // hold notes a snapshot that is whole in the second vault.
@@ -176,7 +191,11 @@ func (r *Replica) Held() int { return len(r.points) - len(r.Lacking()) }
 func (r *Replica) Lacking() (points []Sealed) {
 	for id, p := range r.points {
 		if !r.holds(p) {
-			points = append(points, Sealed{ID: id, State: point.State(p.seal.Tags[tagState]), At: p.seal.StartTime.ToTime().UTC()})
+			s := Sealed{ID: id, State: point.State(p.seal.Tags[tagState]), At: p.seal.StartTime.ToTime().UTC()}
+			for _, m := range p.sources {
+				s.Sources = append(s.Sources, m.Tags[tagSource])
+			}
+			points = append(points, s)
 		}
 	}
 	slices.SortFunc(points, func(a, b Sealed) int { return b.At.Compare(a.At) })

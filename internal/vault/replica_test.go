@@ -349,6 +349,29 @@ func TestReplicaProves(t *testing.T) {
 	}
 }
 
+// TestReplicaOverDamage copies a point again to a vault that it was removed from, and where a directory and pieces of it, which no point
+// there refers to and so no verification reads, are damaged: they are written anew.
+func TestReplicaOverDamage(t *testing.T) {
+	first := newVault(t)
+	imagePoint(t, first, "p1", "", upTo(20)...)
+	imagePoint(t, first, "p2", "p1", 9)
+	second := secondVault(t, first)
+	replicate(t, first, second)
+	strike(t, second, contentOfEntry(t, second, "p1", "rbd", "rbd", false), zero)
+	strike(t, second, contentOfEntry(t, second, "p1", "rbd", "rbd/v.raw", true), zero)
+	check(t, second.Delete(t.Context(), "p1"))
+	second = openVault(t, second.Location())
+	r := replica(t, first, second, ReplicaOptions{})
+	sum, err := r.Copy(t.Context(), "p1")
+	if err != nil || sum.Mended != 2 {
+		t.Errorf("copy over damage = %+v, %v", sum, err)
+	}
+	check(t, r.Close(t.Context()))
+	if _, err := openVault(t, second.Location()).Verify(t.Context(), "", VerifyOptions{Depth: Full}); err != nil {
+		t.Error(err)
+	}
+}
+
 // losing says yes to packs of data and keeps nothing.
 type losing struct{ blob.Storage }
 

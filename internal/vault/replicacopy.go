@@ -8,7 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/kopia/kopia/repo/blob"
 	"github.com/kopia/kopia/repo/compression"
 	"github.com/kopia/kopia/repo/content"
 	"github.com/kopia/kopia/repo/object"
@@ -31,6 +30,9 @@ const (
 	packsAsked = 128
 )
 
+// mostTries is how often a point is copied at most while each try finds something else damaged in the second vault.
+const mostTries = 20
+
 // carrier copies the contents of one point.
 type carrier struct {
 	r     *Replica
@@ -45,7 +47,8 @@ type carrier struct {
 }
 
 // Copy copies one point, proves that the second vault holds all of it, and seals it there. What the first vault cannot give
-// is named in the result, which is then a problem of kind Damage, and the point is not sealed; all else of it is copied.
+// is named in the result, which is then a problem of kind Damage, and the point is not sealed; all else of it is copied. What
+// the second vault turns out to have damaged, from points that are gone, is written anew.
 func (r *Replica) Copy(ctx context.Context, pointID string) (Copied, error) {
 	p := r.points[pointID]
 	if p == nil {
@@ -54,6 +57,9 @@ func (r *Replica) Copy(ctx context.Context, pointID string) (Copied, error) {
 	ctx = context.WithValue(ctx, recorderKey{}, r.rec)
 	c := &carrier{r: r, flying: map[content.ID]bool{}, sum: Copied{Point: pointID}}
 	err := c.copy(ctx, p)
+	for tries := 1; errors.Is(err, errDoubted) && tries < mostTries; tries++ {
+		err = c.copy(ctx, p)
+	}
 	if err != nil {
 		r.salvage(ctx)
 		return c.sum, problem.Wrap(r.to.failure(r.from.failure(err)), "copy point "+pointID+" to", r.to.loc.URL)
@@ -207,10 +213,7 @@ func (c *carrier) carry(ctx context.Context, id content.ID, at place) error {
 		return err
 	})
 	if err != nil {
-		if ctx.Err() == nil && !errors.Is(err, blob.ErrBlobNotFound) {
-			_ = c.r.from.doubt(ctx, id) // one that cannot remember is read all the same
-		}
-		return c.damage(ctx, at, err)
+		return c.damage(ctx, at, err, id)
 	}
 	if err := c.r.write(ctx, id, data, compression.HeaderIDToName[info.CompressionHeaderID]); err != nil {
 		return fmt.Errorf("write content %v: %w", id, err)
@@ -232,16 +235,20 @@ func (c *carrier) count(bytes int64) {
 
 // unreadable notes a directory or an index that cannot be read.
 func (c *carrier) unreadable(ctx context.Context, id object.ID, at place, err error) error {
-	if ctx.Err() == nil && !errors.Is(err, blob.ErrBlobNotFound) {
-		_ = c.r.from.doubt(ctx, contentsOf(c.r.from.repo).known(ctx, id)...)
-	}
-	return c.damage(ctx, at, err)
+	return c.damage(ctx, at, err, contentsOf(c.r.from.repo).known(ctx, id)...)
 }
 
-// damage notes what the first vault cannot give, unless the copy was interrupted.
-func (c *carrier) damage(ctx context.Context, at place, err error) error {
+// damage notes what the first vault cannot give, unless the copy was interrupted, or the vault gives nothing any more. What was read in
+// vain it remembers, if it can.
+func (c *carrier) damage(ctx context.Context, at place, err error, read ...content.ID) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
+	}
+	if away := c.r.from.outage(ctx, err); away != nil {
+		return away
+	}
+	if doubtful(ctx, err) {
+		_ = c.r.from.doubt(ctx, read...)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -6,12 +6,15 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/kopia/kopia/repo"
 	"github.com/kopia/kopia/repo/blob"
 	"github.com/kopia/kopia/repo/compression"
 	"github.com/kopia/kopia/repo/content"
 	"github.com/kopia/kopia/repo/object"
 	"github.com/kopia/kopia/snapshot"
 	"golang.org/x/sync/errgroup"
+
+	"holdfast/internal/problem"
 )
 
 // lacks reports whether the second vault does not have a content. One that it names and has lost is forgotten there, so that
@@ -37,12 +40,13 @@ func (r *Replica) lacks(ctx context.Context, id content.ID) (bool, error) {
 		return false, fmt.Errorf("forget content %v, which is lost: %w", id, err)
 	}
 	r.mended.add(id)
+	r.anew.Add(1)
 	return true, nil
 }
 
 // hasLost reports whether the second vault has no more what it names.
 func (r *Replica) hasLost(ctx context.Context, info content.Info) (bool, error) {
-	if err := r.packs.fill(ctx); err != nil {
+	if err := r.packs.fill(ctx, 0); err != nil {
 		return false, err
 	}
 	err := r.packs.reach(ctx, info)
@@ -67,11 +71,11 @@ func (r *Replica) there() contents {
 	return contentsOf(r.w)
 }
 
-// fill lists all packs once many were asked for.
-func (p *packs) fill(ctx context.Context) error {
+// fill lists all packs once many were asked for, with those about to be.
+func (p *packs) fill(ctx context.Context, more int) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.listed || len(p.known) < packsAsked {
+	if p.listed || len(p.known)+more < packsAsked {
 		return nil
 	}
 	return p.list(ctx)
@@ -79,16 +83,21 @@ func (p *packs) fill(ctx context.Context) error {
 
 // write puts a content into the second vault under the name it has in the first.
 func (r *Replica) write(ctx context.Context, id content.ID, data []byte, with compression.Name) error {
-	ctx, end := r.to.turns.take(ctx)
+	return r.to.writeContent(ctx, r.w, id, data, with)
+}
+
+// writeContent writes a content that has its name from elsewhere.
+func (v *Vault) writeContent(ctx context.Context, to repo.DirectRepositoryWriter, id content.ID, data []byte, with compression.Name) error {
+	ctx, end := v.turns.take(ctx)
 	defer end()
-	w := r.w.NewObjectWriter(ctx, object.WriterOptions{Prefix: id.Prefix(), Splitter: wholePiece, Compressor: with, MetadataCompressor: with})
+	w := to.NewObjectWriter(ctx, object.WriterOptions{Prefix: id.Prefix(), Splitter: wholePiece, Compressor: with, MetadataCompressor: with})
 	defer w.Close()
 	if _, err := w.Write(data); err != nil {
-		return r.to.full(err)
+		return v.full(err)
 	}
 	got, err := w.Result()
 	if err != nil {
-		return r.to.full(err)
+		return v.full(err)
 	}
 	if cid, _, ok := got.ContentID(); !ok || cid != id {
 		return fmt.Errorf("its bytes have the name %v", got)
@@ -123,10 +132,15 @@ func (r *Replica) flushLocked(ctx context.Context) error {
 
 // prove finds in the second vault what the point consists of: every directory and index is read there, every content
 // resolves, every pack is there with its length, and a share of the contents is read and hashed. What stands in a point that
-// was proven there before is not looked at again.
+// was proven there before is not looked at again. What cannot be read, which may be there from points that are gone, is in doubt
+// from then on: whoever copies it next writes it anew.
 func (c *carrier) prove(ctx context.Context, p *sealedPoint) error {
 	r := c.r
-	if err := r.provePacks(ctx); err != nil {
+	written := r.rec.take()
+	if err := r.packs.fill(ctx, len(written)); err != nil {
+		return err
+	}
+	if err := r.packs.prove(ctx, written); err != nil {
 		return err
 	}
 	seen := newSampled()
@@ -141,8 +155,8 @@ func (c *carrier) prove(ctx context.Context, p *sealedPoint) error {
 			}
 			return nil
 		},
-		broken: func(_ context.Context, _ object.ID, at place, err error) error {
-			return fmt.Errorf("%s %s: %w", at.source, at.file, err)
+		broken: func(ctx context.Context, id object.ID, at place, err error) error {
+			return fmt.Errorf("%s %s: %w", at.source, at.file, r.damaged(ctx, err, r.there().known(ctx, id)...))
 		},
 	}
 	for _, m := range p.all() {
@@ -154,7 +168,7 @@ func (c *carrier) prove(ctx context.Context, p *sealedPoint) error {
 	if err := r.readBack(ctx, sample); err != nil {
 		return err
 	}
-	c.sum.Proven, c.sum.ReadBack = seen.len(), len(sample)
+	c.sum.Proven, c.sum.ReadBack, c.sum.Mended = seen.len(), len(sample), int(r.anew.Swap(0))
 	if err := r.to.proveMended(ctx, r.w, r.mended); err != nil {
 		return err
 	}
@@ -162,19 +176,6 @@ func (c *carrier) prove(ctx context.Context, p *sealedPoint) error {
 		r.doubted.remove(id)
 	}
 	r.mended = newContentSet()
-	return nil
-}
-
-// provePacks finds the packs that were written, each once.
-func (r *Replica) provePacks(ctx context.Context) error {
-	for id, want := range r.rec.take() {
-		if err := r.packs.fill(ctx); err != nil {
-			return err
-		}
-		if n, err := r.packs.length(ctx, id); err != nil || n != want {
-			return fmt.Errorf("pack %v has %d bytes of %d: %w", id, n, want, err)
-		}
-	}
 	return nil
 }
 
@@ -190,17 +191,42 @@ func (r *Replica) readBack(ctx context.Context, ids []content.ID) error {
 				return fmt.Errorf("find content %v: %w", id, err)
 			}
 			data, err := r.to.content(ctx, info)
-			if err != nil {
-				return err
+			if err == nil {
+				err = named(key, id, data)
 			}
-			return named(key, id, data)
+			if err != nil {
+				return r.damaged(ctx, err, id)
+			}
+			return nil
 		})
 	}
 	return g.Wait()
 }
 
+// errDoubted tells that the second vault has damaged what nobody doubted before.
+var errDoubted = errors.New("it is damaged there")
+
+// damaged is the error of a read in the second vault that ended with err; the vault remembers what could not be read.
+func (r *Replica) damaged(ctx context.Context, err error, ids ...content.ID) error {
+	if !doubtful(ctx, err) {
+		return err
+	}
+	if away := r.to.outage(ctx, err); away != nil {
+		return away
+	}
+	err = errors.Join(err, r.to.doubt(ctx, ids...))
+	fresh := false
+	for _, id := range ids {
+		fresh = r.doubted.add(id) || fresh
+	}
+	if fresh {
+		err = fmt.Errorf("%w: %w", errDoubted, err)
+	}
+	return &problem.Error{Kind: problem.Damage, Cause: err, Hint: "run it again: what is damaged there is written anew"}
+}
+
 // seal makes the point visible in the second vault, last: the snapshots of its sources and the one that seals it, which kopia
-// writes into one content of its list, and the point's record.
+// writes into one content of its list, and the point's record; before that its hold, if it is on hold in the first.
 func (c *carrier) seal(ctx context.Context, p *sealedPoint) error {
 	rec := record{Point: c.manifest, Sources: c.sources}
 	for _, m := range p.all() {
@@ -213,6 +239,11 @@ func (c *carrier) seal(ctx context.Context, p *sealedPoint) error {
 			return fmt.Errorf("seal: %w", err)
 		}
 		rec.Snapshots = append(rec.Snapshots, m)
+	}
+	if h, ok := c.r.onHold[rec.Point.ID]; ok {
+		if err := c.r.to.keepHold(ctx, rec.Point.ID, h); err != nil {
+			return err
+		}
 	}
 	if err := c.r.to.keepRecord(ctx, rec); err != nil {
 		return err

@@ -4,13 +4,9 @@ import (
 	"context"
 	"errors"
 	"maps"
-	"os"
-	"path/filepath"
-	"slices"
 	"sync"
 
 	"github.com/kopia/kopia/repo/blob"
-	"github.com/kopia/kopia/repo/blob/filesystem"
 	"github.com/kopia/kopia/repo/content"
 )
 
@@ -38,26 +34,21 @@ type (
 // store is the blob storage of a vault. It notes what each writer puts, by the recorder in the writer's context.
 type store struct {
 	blob.Storage
-	root string
-
-	mu    sync.Mutex
-	dirty map[string]bool // directories that got names since the last sync
+	home home
+	root string // the directory that the vault is in, "" when it lies elsewhere
+	lock Immutable
 }
 
-// placer is what kopia's file system storage knows of where its blobs lie.
-type placer interface {
-	GetShardedPathAndFilePath(ctx context.Context, id blob.ID) (dir, file string, err error)
-}
-
-func openStore(ctx context.Context, dir string, create bool) (*store, error) {
-	st, err := filesystem.New(ctx, &filesystem.Options{Path: dir}, create)
+func openStore(ctx context.Context, h home, create bool) (*store, error) {
+	st, err := h.open(ctx, create)
 	if err != nil {
 		return nil, err
 	}
-	if _, ok := st.(placer); !ok {
-		return nil, errors.New("kopia's file system storage does not tell where its blobs lie")
+	s := &store{Storage: st, home: h}
+	if d, ok := h.(*directory); ok {
+		s.root = d.path
 	}
-	return &store{Storage: st, root: dir, dirty: map[string]bool{}}, nil
+	return s, nil
 }
 
 func (s *store) ConnectionInfo() blob.ConnectionInfo {
@@ -66,50 +57,17 @@ func (s *store) ConnectionInfo() blob.ConnectionInfo {
 
 func (s *store) PutBlob(ctx context.Context, id blob.ID, data blob.Bytes, opts blob.PutOptions) error {
 	endTurn(ctx)
-	if err := s.Storage.PutBlob(ctx, id, data, opts); err != nil {
+	if err := s.Storage.PutBlob(ctx, id, data, s.ownLock(id, opts)); err != nil {
 		return err
 	}
 	if r, ok := ctx.Value(recorderKey{}).(*recorder); ok {
 		r.note(id, int64(data.Length()))
 	}
-	return s.touch(ctx, id)
+	return s.home.put(ctx, id)
 }
 
-// touch notes the directories that lead to a blob as in need of a sync.
-func (s *store) touch(ctx context.Context, id blob.ID) error {
-	dir, _, err := s.Storage.(placer).GetShardedPathAndFilePath(ctx, id)
-	if err != nil {
-		return err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for ; len(dir) >= len(s.root); dir = filepath.Dir(dir) {
-		s.dirty[dir] = true
-	}
-	return nil
-}
-
-// sync makes everything put so far survive a power cut: kopia syncs its files but not the directories that name them.
-func (s *store) sync() error {
-	s.mu.Lock()
-	dirs := slices.Collect(maps.Keys(s.dirty))
-	clear(s.dirty)
-	s.mu.Unlock()
-	for _, dir := range dirs {
-		if err := syncDir(dir); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func syncDir(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}
+// sync makes everything put so far survive a power cut.
+func (s *store) sync() error { return s.home.sync() }
 
 // recorder holds the packs and kopia sessions of one writer.
 type recorder struct {

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 	"github.com/kopia/kopia/repo/blob"
 	"github.com/kopia/kopia/repo/content"
 	"github.com/kopia/kopia/snapshot"
+	"golang.org/x/sync/errgroup"
 
 	"holdfast/internal/problem"
 	"holdfast/internal/secret"
@@ -51,24 +53,20 @@ type Vault struct {
 // Open opens the vault at loc. What stands in the way is a *problem.Error of kind Unreachable whose text and hint tell
 // an absent place, a place that holds no vault, a wrong passphrase and a damaged format blob apart.
 func Open(ctx context.Context, loc Location, pass secret.Secret, opts OpenOptions) (*Vault, error) {
-	dir, err := loc.existing()
+	h, err := loc.home()
 	if err != nil {
 		return nil, err
 	}
-	if _, err := os.Lstat(filepath.Join(dir, creating)); err == nil {
-		return nil, loc.unreachable("nothing was kept in it yet: empty "+dir+" and run holdfast init again", errors.New("the creation of this vault was interrupted"))
+	if err := h.present(ctx); err != nil {
+		return nil, err
 	}
-	return open(ctx, loc, pass, opts)
+	return open(ctx, loc, h, pass, opts)
 }
 
-func open(ctx context.Context, loc Location, pass secret.Secret, opts OpenOptions) (*Vault, error) {
-	dir, err := loc.existing()
+func open(ctx context.Context, loc Location, h home, pass secret.Secret, opts OpenOptions) (*Vault, error) {
+	st, err := openStore(ctx, h, false)
 	if err != nil {
-		return nil, err
-	}
-	st, err := openStore(ctx, dir, false)
-	if err != nil {
-		return nil, loc.unreachable("check the mount and the permissions of "+dir, err)
+		return nil, loc.unreachable(h.hint(), err)
 	}
 	v := &Vault{loc: loc, cloud: opts.Cloud, store: st, pass: pass, turns: newTurns()}
 	if err := v.makeCache(opts.State); err != nil {
@@ -77,6 +75,9 @@ func open(ctx context.Context, loc Location, pass secret.Secret, opts OpenOption
 	if v.repo, err = v.connect(ctx, cacheOptions(v.cache)); err != nil {
 		v.removeTemp()
 		return nil, v.openProblem(ctx, err)
+	}
+	if st.lock, err = v.Immutable(ctx); err != nil {
+		return nil, errors.Join(problem.Wrap(err, "open vault", loc.URL), v.Close(ctx))
 	}
 	return v, nil
 }
@@ -87,7 +88,7 @@ func (v *Vault) makeCache(state string) (err error) {
 		v.cache, err = os.MkdirTemp("", "holdfast-vault-")
 		return err
 	}
-	sum := sha256.Sum256([]byte(v.loc.URL))
+	sum := sha256.Sum256([]byte(v.loc.place()))
 	v.cache, err = filepath.Abs(filepath.Join(state, "vault-"+hex.EncodeToString(sum[:6])))
 	if err != nil {
 		return err
@@ -97,12 +98,15 @@ func (v *Vault) makeCache(state string) (err error) {
 
 // connect opens the repository through a connection file that names the provider and nothing else.
 func (v *Vault) connect(ctx context.Context, caching *content.CachingOptions) (repo.DirectRepository, error) {
+	if err := shardsLost(v.store.root); err != nil {
+		return nil, err
+	}
 	info := v.store.ConnectionInfo()
 	config, err := json.Marshal(repo.LocalConfig{
 		Storage: &info,
 		Caching: caching,
 		ClientOptions: repo.ClientOptions{
-			Hostname: v.cloud, Username: user, Description: "holdfast",
+			Hostname: v.cloud, Username: user, Description: "holdfast", ReadOnly: !v.loc.At.IsZero(),
 			FormatBlobCacheDuration: -1, // read the format from the store, not from the cache
 		},
 	})
@@ -116,6 +120,7 @@ func (v *Vault) connect(ctx context.Context, caching *content.CachingOptions) (r
 	r, err := repo.Open(context.WithValue(ctx, storeKey{}, v.store), file, v.pass.Reveal(), &repo.Options{
 		DisableRepositoryLog: true,
 		DoNotWaitForUpgrade:  true,
+		TimeNowFunc:          func() time.Time { return now() },
 		OnFatalError:         func(err error) { v.fatal.CompareAndSwap(nil, &err) },
 	})
 	if err != nil {
@@ -182,15 +187,26 @@ func (v *Vault) HashSecret() secret.Secret {
 // KitBlobs returns the blobs without which no passphrase opens the vault, by name, for the recovery kit.
 func (v *Vault) KitBlobs(ctx context.Context) (map[string][]byte, error) {
 	blobs := map[string][]byte{}
+	var mu sync.Mutex
+	g, ctx := errgroup.WithContext(ctx)
 	for _, name := range []blob.ID{"kopia.repository", "kopia.blobcfg"} {
-		var b outputBuffer
-		switch err := v.store.GetBlob(ctx, name, 0, -1, &b); {
-		case errors.Is(err, blob.ErrBlobNotFound): // written only when the store locks blobs
-		case err != nil:
-			return nil, fmt.Errorf("read blob %s: %w", name, err)
-		default:
-			blobs[string(name)] = b.Bytes()
-		}
+		g.Go(func() error {
+			var b outputBuffer
+			err := v.store.GetBlob(ctx, name, 0, -1, &b)
+			switch {
+			case errors.Is(err, blob.ErrBlobNotFound): // kopia.blobcfg is written only when the store locks blobs
+				return nil
+			case err != nil:
+				return fmt.Errorf("read blob %s: %w", name, err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			blobs[string(name)] = append([]byte{}, b.Bytes()...) // never nil: an empty blob is there, and damaged
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
 	}
 	return blobs, nil
 }
@@ -209,6 +225,9 @@ func (v *Vault) failure(err error) error {
 
 // write runs f in a session of kopia and flushes it to disk.
 func (v *Vault) write(ctx context.Context, purpose string, f func(context.Context, repo.DirectRepositoryWriter) error) error {
+	if err := v.failure(nil); err != nil {
+		return err
+	}
 	err := repo.DirectWriteSession(ctx, v.repo, repo.WriteSessionOptions{Purpose: purpose}, f)
 	if err == nil {
 		err = v.store.sync()
@@ -225,14 +244,16 @@ var now = time.Now
 
 // openProblem says why a vault did not open and what to do.
 func (v *Vault) openProblem(ctx context.Context, err error) error {
-	const fromKit = "put back kopia.repository from the recovery kit or from " + ownDir + " in the vault, as kopia.repository.f"
+	const fromKit = "holdfast verify --heal puts kopia.repository back from the recovery kit, from another tier or from " + ownDir + " in the vault"
 	blobs, berr := v.KitBlobs(ctx)
-	have, want := blobs["kopia.repository"], v.formatCopy()
+	have, want := blobs["kopia.repository"], v.store.home.formatCopy(ctx, "kopia.repository")
 	switch {
 	case ctx.Err() != nil:
 		return problem.Wrap(ctx.Err(), "open vault", v.loc.URL)
 	case berr != nil:
-		return v.loc.unreachable("check the mount and its permissions", berr)
+		return v.loc.unreachable(v.store.home.hint(), berr)
+	case have == nil && v.deleted(ctx):
+		return v.loc.unreachable("take it back with: holdfast undelete "+v.loc.Tier, errors.New("somebody deleted the vault, and the bucket keeps it"))
 	case have == nil && want == nil:
 		return v.loc.unreachable("check the tier's url, or make the vault with: holdfast init", errors.New("no vault in this place"))
 	case have == nil:
@@ -242,14 +263,5 @@ func (v *Vault) openProblem(ctx context.Context, err error) error {
 	case errors.Is(err, repo.ErrInvalidPassword):
 		return v.loc.unreachable("give the passphrase that is in the recovery kit", errors.New("wrong passphrase"))
 	}
-	return v.loc.unreachable("an index blob may be damaged; see: kopia index recover --help", err)
-}
-
-// formatCopy returns the copy of the format blob that Create kept, or nil.
-func (v *Vault) formatCopy() []byte {
-	data, err := os.ReadFile(filepath.Join(v.store.root, ownDir, "kopia.repository"))
-	if err != nil {
-		return nil
-	}
-	return data
+	return v.loc.unreachable("an index, or something else without which no vault opens, may be damaged: holdfast verify --heal makes it anew", err)
 }

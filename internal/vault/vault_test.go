@@ -45,7 +45,7 @@ func openVault(t testing.TB, loc Location) *Vault {
 	return v
 }
 
-func begin(t *testing.T, v *Vault, pointID, source string) *Session {
+func begin(t testing.TB, v *Vault, pointID, source string) *Session {
 	t.Helper()
 	s, err := v.Begin(t.Context(), pointID, source)
 	if err != nil {
@@ -94,7 +94,7 @@ func put(t *testing.T, tr stream.Tree, name string, h stream.Hint, data []byte) 
 	}
 }
 
-func seal(t *testing.T, s *Session) SealResult {
+func seal(t testing.TB, s *Session) SealResult {
 	t.Helper()
 	res, err := s.Seal(t.Context(), map[string]string{"source": s.source}, map[string]string{"state": "complete"})
 	if err != nil {
@@ -103,7 +103,7 @@ func seal(t *testing.T, s *Session) SealResult {
 	return res
 }
 
-func sealPoint(t *testing.T, v *Vault, id string, components ...point.Component) {
+func sealPoint(t testing.TB, v *Vault, id string, components ...point.Component) {
 	t.Helper()
 	p := point.Point{ID: id, Cloud: testCloud, Started: testTime, State: point.Complete, Components: components}
 	if err := v.SealPoint(t.Context(), p); err != nil {

@@ -1,10 +1,15 @@
 package vault
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"holdfast/internal/point"
 	"holdfast/internal/problem"
@@ -208,5 +213,75 @@ func TestSealPointRefusesWhatIsNotThere(t *testing.T) {
 	sealPoint(t, v, "p", good("mariadb", "db"))
 	if err := v.SealPoint(t.Context(), point.Point{ID: "p"}); err == nil {
 		t.Error("sealed twice")
+	}
+}
+
+// TestScratchIsSwept: what a killed verification left goes with the next one, and that of a living one stays.
+func TestScratchIsSwept(t *testing.T) {
+	v := newVault(t)
+	living, remove, err := v.scratch()
+	check(t, err)
+	dead := filepath.Join(v.cache, scratchPrefix+"1")
+	check(t, os.MkdirAll(filepath.Join(dead, "indexes"), 0o700))
+	sealPoint(t, v, "p1")
+	_, err = v.Verify(t.Context(), "", VerifyOptions{})
+	check(t, err)
+	left, err := filepath.Glob(filepath.Join(v.cache, scratchPrefix+"*"))
+	check(t, err)
+	if diff := cmp.Diff([]string{living}, left); diff != "" {
+		t.Error(diff)
+	}
+	remove()
+	if _, err := os.Stat(living); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("still there: %v", err)
+	}
+}
+
+// TestOutageIsNoDamage takes a vault away while it is verified, read and copied: that is told as what it is, and nothing is in doubt when
+// it is back.
+func TestOutageIsNoDamage(t *testing.T) {
+	v := newVault(t)
+	imagePoint(t, v, "p1", "", upTo(60)...)
+	second := secondVault(t, v)
+	place := v.Location().URL
+	var away func()
+	for name, do := range map[string]func() error{
+		"verify": func() error {
+			rep, err := v.Verify(t.Context(), "", VerifyOptions{Depth: Full, Progress: func(Report) { away() }})
+			if len(rep.Damaged) > 0 {
+				t.Errorf("%d are told as damaged: %+v", len(rep.Damaged), rep.Damaged[0])
+			}
+			return err
+		},
+		"read": func() error {
+			fsys, err := v.FS(t.Context(), "p1", "rbd")
+			check(t, err)
+			away()
+			_, err = fs.ReadFile(fsys, "rbd/v.raw")
+			return err
+		},
+		"copy": func() error {
+			r := replica(t, v, second, ReplicaOptions{Parallel: 1, Progress: func(Copied) { away() }})
+			sum, err := r.Copy(t.Context(), "p1")
+			if len(sum.Damaged) > 0 {
+				t.Errorf("%d are told as damaged: %+v", len(sum.Damaged), sum.Damaged[0])
+			}
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			away = sync.OnceFunc(func() { check(t, os.Rename(place, place+".away")) })
+			if err := do(); problem.KindOf(err) != problem.Unreachable || problem.HintOf(err) == "" {
+				t.Errorf("it is told as %v, hint %q", err, problem.HintOf(err))
+			}
+			check(t, os.Rename(place+".away", place))
+			again := openVault(t, v.Location())
+			if set, err := again.doubted(t.Context()); err != nil || set.len() > 0 {
+				t.Errorf("in doubt are %v, %v", set.all(), err)
+			}
+			if _, err := again.Verify(t.Context(), "", VerifyOptions{Depth: Full}); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }
