@@ -50,7 +50,7 @@ func (a *app) doctor(ctx context.Context) error {
 	}
 	described := sync.OnceValues(func() (*cloud, error) { return a.loadCloud(ctx, cfg) })
 	vaultArea.Checks = append(vaultArea.Checks, checkServed(ctx, cfg, cfg.Tiers[0], described, a.env.Now())...)
-	areas := []area{{"setup", checkSetup(cfg)}, vaultArea, {"kit", a.checkKit(cfg)}}
+	areas := []area{{"setup", append(checkSetup(cfg), checkDrills(ctx, cfg))}, vaultArea, {"kit", a.checkKit(cfg)}}
 	areas = append(areas, a.checkTiers(ctx, cfg, v, described)...)
 	areas = append(areas, a.checkCloud(ctx, cfg, v, described)...)
 	if err := ctx.Err(); err != nil {

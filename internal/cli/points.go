@@ -117,10 +117,14 @@ func newShowCommand(a *app) *cobra.Command {
 
 func (a *app) show(ctx context.Context, name string) error {
 	return a.withPoint(ctx, name, func(_ *config.Config, v *vault.Vault, p point.Point) error {
+		var err error
+		if p.Drills, err = drillsOf(ctx, v, p.ID); err != nil {
+			return err
+		}
 		if a.json {
 			return a.printJSON(p)
 		}
-		return a.printf("%s", describePoint(p))
+		return a.printf("%s%s", describePoint(p), describeDrills(p.Drills))
 	})
 }
 

@@ -30,6 +30,7 @@ func (a *app) commands() []*cobra.Command {
 		newReplicateCommand(a),
 		newUndeleteCommand(a),
 		newRestoreCommand(a),
+		newDrillCommand(a),
 		newSnapshotsCommand(a),
 		newStatusCommand(a),
 		newKitCommand(a),
