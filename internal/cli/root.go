@@ -33,6 +33,7 @@ func (a *app) commands() []*cobra.Command {
 		newDrillCommand(a),
 		newSnapshotsCommand(a),
 		newStatusCommand(a),
+		newNotifyCommand(a),
 		newKitCommand(a),
 		newConfigCommand(a),
 		newVersionCommand(a),
