@@ -73,7 +73,7 @@ type checked struct {
 
 func (a *app) configCheck() error {
 	file := config.Find(a.file, a.env.Getenv)
-	_, err := config.Load(file)
+	cfg, err := config.Load(file)
 	var faults *config.Errors
 	switch {
 	case a.json && errors.As(err, &faults):
@@ -83,5 +83,6 @@ func (a *app) configCheck() error {
 	case a.json:
 		return a.printJSON(checked{file, true, []config.Fault{}})
 	}
+	a.warnTyped(cfg)
 	return a.printf("%s: ok\n", file)
 }

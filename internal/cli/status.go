@@ -8,9 +8,11 @@ import (
 
 	"holdfast/internal/config"
 	"holdfast/internal/coverage"
+	"holdfast/internal/job"
 	"holdfast/internal/kit"
 	"holdfast/internal/problem"
 	"holdfast/internal/report"
+	"holdfast/internal/serve"
 	"holdfast/internal/vault"
 )
 
@@ -38,6 +40,7 @@ func (a *app) status(ctx context.Context) error {
 		return err
 	}
 	a.warnDependents(instant) // before the vault, which may be out of reach
+	a.warnUntold(cfg)
 	o := coverage.Overview{Cloud: cfg.Cloud, Instant: instant, Others: map[string]int{}}
 	o.Tiers, err = a.tierStates(ctx, cfg, func(v *vault.Vault) error {
 		a.tellOtherClouds(ctx, cfg, v)
@@ -50,7 +53,11 @@ func (a *app) status(ctx context.Context) error {
 		return err
 	}
 	a.cover(cfg, &o)
-	return errors.Join(a.tellStatus(o), unserved(instant), worstBroken(o.Broken))
+	q, err := a.daemonQueue(ctx, cfg.Socket(), a.env.Getenv(job.EnvRun) != "")
+	if err != nil {
+		a.warn(err.Error())
+	}
+	return errors.Join(a.tellStatus(o, q), unserved(instant), worstBroken(o.Broken))
 }
 
 // cover says of every component where its copies lie, and which promises are broken.
@@ -61,9 +68,15 @@ func (a *app) cover(cfg *config.Config, o *coverage.Overview) {
 	o.Judge(configured(cfg), cfg.Promised(), a.env.Now().UTC())
 }
 
-func (a *app) tellStatus(o coverage.Overview) error {
+// statusAnswer is the result of status: beside what is protected, what the daemon does, if there is one.
+type statusAnswer struct {
+	coverage.Overview
+	Daemon *serve.Queue `json:"daemon,omitempty"`
+}
+
+func (a *app) tellStatus(o coverage.Overview, q *serve.Queue) error {
 	if a.json {
-		return a.printJSON(o)
+		return a.printJSON(statusAnswer{o, q})
 	}
 	if err := a.printf("cloud %s: %d points, %s in the vault, %s free\n", o.Cloud, o.Points, report.Size(o.Bytes), report.Size(o.Free)); err != nil {
 		return err
@@ -76,6 +89,11 @@ func (a *app) tellStatus(o coverage.Overview) error {
 	}
 	if err := a.printf("%s", a.coverTable(o)); err != nil {
 		return err
+	}
+	if q != nil {
+		if err := errors.Join(a.printf("\n"), a.tellQueue(*q)); err != nil {
+			return err
+		}
 	}
 	return a.tellBroken(o.Broken)
 }
