@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"holdfast/internal/event"
 	"holdfast/internal/point"
 	"holdfast/test/journey"
 )
@@ -81,7 +82,7 @@ func (p *pool) quota(bytes int64, full bool) {
 }
 
 // TestPoolIsFull: where no snapshot can be made, what did not change is captured all the same, and the rest says why not. A restore
-// into a full pool is refused; one that runs into it waits, and goes on when there is room.
+// into a full pool is refused; one that runs into it waits, says so, and goes on when there is room.
 func TestPoolIsFull(t *testing.T) {
 	p := newPool(t)
 	p.image("volume-a", 16)
@@ -101,11 +102,16 @@ func TestPoolIsFull(t *testing.T) {
 	as := []string{"restore", "image", first.ID, "volumes/volume-b", "--as", "volumes/volume-c", "--yes"}
 	p.Fails(1, []string{"pool volumes has 0 B free and 16.0 MiB are needed"}, as...)
 
-	p.quota(40*mebi, false)
-	restoring := p.Start(append(as, "--accept", "space")...)
-	await(t, "the restore has filled the pool", func() bool {
-		return strings.Contains(p.shell("ceph osd pool ls detail --format json"), "full_quota")
-	})
+	p.quota(0, false)
+	restoring := p.Start(as...)
+	importing := restoring.FreezeChild(0, func(c journey.Process) bool { return c.Name() == "rbd" && c.Has("import-diff") })
+	p.quota(mebi, true)
+	importing.Continue()
+	if _, told := restoring.Await(func(e event.Event) bool {
+		return e.Kind == event.Note && strings.Contains(e.Text, "pool volumes has used up its quota: the restore waits until there is room")
+	}); !told {
+		t.Error("the restore ended without a word of the full pool")
+	}
 	p.quota(0, false)
 	if r := restoring.Wait(); r.Code != 0 {
 		t.Fatalf("restore: %s", r.Stderr)
@@ -175,19 +181,24 @@ func TestTrashOfADeadRun(t *testing.T) {
 // run again.
 func TestImportIsKilled(t *testing.T) {
 	p := newPool(t)
-	p.image("volume-a", 64)
+	p.image("volume-a", 512)
 	want := p.raw("volumes/volume-a")
 	p.Backup("rbd")
 	as := []string{"restore", "image", "latest", "volumes/volume-a", "--as", "volumes/volume-b", "--yes"}
-	run := p.Start(as...)
 	importing := func(p journey.Process) bool { return p.Name() == "rbd" && (p.Has("import-diff") || p.Has("import")) }
-	run.FreezeChild(0, importing).Signal(t, 9)
-	r := run.Wait()
-	if r.Code != 1 || !strings.Contains(r.Stderr, "volumes/volume-b") {
-		t.Errorf("exit code %d: %s", r.Code, r.Stderr)
+	open := func(pr journey.Process) bool {
+		return importing(pr) && strings.Contains(p.rbd("status", "volumes/volume-b.part"), "watcher=")
 	}
-	if names := p.rbd("ls", "volumes"); strings.Contains(names, "volume-b\n") {
-		t.Errorf("images: %q", names)
+	for _, at := range []func(journey.Process) bool{importing, open} { // Ceph takes who has it open to be there for a while yet
+		run := p.Start(as...)
+		run.FreezeChild(0, at).Signal(t, 9)
+		r := run.Wait()
+		if r.Code != 1 || !strings.Contains(r.Stderr, "volumes/volume-b") {
+			t.Errorf("exit code %d: %s", r.Code, r.Stderr)
+		}
+		if names := p.rbd("ls", "volumes"); strings.Contains(names, "volume-b") {
+			t.Errorf("images: %q: %s", names, r.Stderr)
+		}
 	}
 	p.Run(as...)
 	if p.raw("volumes/volume-b") != want {

@@ -71,8 +71,8 @@ func TestSampleFindsALie(t *testing.T) {
 		t.Fatalf("first: %s, proof %v", c.Mode, c.Proof)
 	}
 	p.change("volume-a", 1)
-	// One of the 256 pieces changed.
-	if c := p.volume(p.Backup("rbd")); c.Mode != point.Incremental || sampled(c) != 64*128<<10 || len(c.Notes) > 0 {
+	// One of the 64 pieces changed.
+	if c := p.volume(p.Backup("rbd")); c.Mode != point.Incremental || sampled(c) != 63*512<<10 || len(c.Notes) > 0 {
 		t.Fatalf("second: %s (%s), proof %v, notes %q", c.Mode, c.Reason, c.Proof, c.Notes)
 	}
 	p.secretly("volume-a", 5)

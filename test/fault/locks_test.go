@@ -1,0 +1,239 @@
+package fault
+
+import (
+	"context"
+	"encoding/json"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/minio/minio-go/v7"
+
+	"holdfast/internal/lab"
+	"holdfast/internal/lab/labtest"
+	"holdfast/internal/point"
+	"holdfast/internal/problem"
+	"holdfast/internal/s3"
+	"holdfast/internal/secret"
+	"holdfast/internal/vault"
+	"holdfast/test/journey"
+)
+
+// TestLockedStore locks what a bucket holds, and has an attacker with the tier's keys delete everything that he can.
+func TestLockedStore(t *testing.T) {
+	l := labtest.New(t, labtest.Hosts, labtest.EmptyCeph)
+	must(t, l.MakeBucket(t.Context(), "locked", true))
+	must(t, l.MakeBucket(t.Context(), "plain", false))
+	site := func(lock, bucket string) *journey.Operator {
+		return journey.At(t, journey.NewSite(t, l, func(config string) string {
+			return strings.Replace(config, "kolla:\n", l.S3Tier("s3", bucket+"/cloud", "", "lock: "+lock)+"kolla:\n", 1)
+		}))
+	}
+	site("{mode: compliance, days: 3}", "plain").Fails(2, []string{"no object lock", "--object-lock-enabled-for-bucket"}, "init", "--yes")
+
+	op := site("{mode: compliance, days: 3}", "locked")
+	op.Run("init", "--yes")
+	p := op.Backup("ceph")
+	op.Run("replicate")
+	var shown point.Point
+	must(t, json.Unmarshal([]byte(op.Run("show", p.ID, "--tier", "s3", "--json")), &shown))
+	until := shown.Tiers[0].LockedUntil
+	if until == nil || time.Until(*until) < 71*time.Hour || time.Until(*until) > 72*time.Hour {
+		t.Errorf("locked until %v", until)
+	}
+	if out := op.Run("points", "--tier", "s3"); !strings.Contains(out, "locked until") {
+		t.Errorf("points says\n%s", out)
+	}
+	if out := op.Try("doctor").Stdout; !strings.Contains(out, "could be hidden, and not be removed") || !strings.Contains(out, "none but by Holdfast itself") {
+		t.Errorf("doctor says\n%s", out)
+	}
+	second := op.Backup("ceph")
+	op.Run("replicate")
+	op.Run("points", "hold", p.ID, "--reason", "audit")
+	op.Run("points", "hold", second.ID, "--reason", "not for long")
+	op.Run("points", "release", second.ID)
+	locked, _ := retentions(t, l, "locked")
+	if !slices.ContainsFunc(slices.Collect(maps.Keys(locked)), func(name string) bool { return strings.HasPrefix(name, "cloud/holdfast.hold.") }) {
+		t.Errorf("no hold is among the locked %v", locked)
+	}
+	testHoldsDeleted(t, l, op, p.ID)
+	testAttack(t, l, op, p.ID)
+	if holds := holdsOf(t, op); len(holds) != 1 || holds[0] != p.ID {
+		t.Errorf("on hold after all came back are %v", holds)
+	}
+}
+
+// testHoldsDeleted deletes the holds alone: nobody may take their points for free.
+func testHoldsDeleted(t *testing.T, l *lab.Lab, op *journey.Operator, id string) {
+	c, err := l.S3()
+	must(t, err)
+	n := 0
+	for o := range c.ListObjects(t.Context(), "locked", minio.ListObjectsOptions{Prefix: "cloud/holdfast.hold."}) {
+		must(t, o.Err)
+		must(t, c.RemoveObject(t.Context(), "locked", o.Key, minio.RemoveObjectOptions{}))
+		n++
+	}
+	if holds := holdsOf(t, op); n != 1 || len(holds) != 0 {
+		t.Errorf("%d holds were deleted, on hold are %v", n, holds)
+	}
+	pass, err := os.ReadFile(filepath.Join(l.Options.Dir, "secrets", "passphrase.s3"))
+	must(t, err)
+	loc := vault.Location{Tier: "s3", URL: "s3://locked/cloud", S3: &vault.S3{Endpoint: l.Ceph.Endpoint, PathStyle: true, Keys: func(context.Context) (s3.Keys, error) {
+		return labKeys(t, l, "s3.access", "s3.secret"), nil
+	}}}
+	v, err := vault.Open(t.Context(), loc, secret.New(strings.TrimSpace(string(pass))), vault.OpenOptions{Cloud: "lab"})
+	must(t, err)
+	defer v.Close(context.WithoutCancel(t.Context()))
+	if err := v.Delete(t.Context(), id); err == nil || !strings.Contains(err.Error(), "somebody deleted 1 holds") || !strings.Contains(problem.HintOf(err), "undelete s3") {
+		t.Errorf("the point that was on hold is deleted: %v", err)
+	}
+	if out := op.Try("doctor").Stdout; !strings.Contains(out, "somebody deleted 1 blobs") {
+		t.Errorf("doctor says\n%s", out)
+	}
+	if out := op.Run("undelete", "s3", "--yes"); !strings.Contains(out, "1 blobs are back") {
+		t.Errorf("undelete says\n%s", out)
+	}
+	if holds := holdsOf(t, op); len(holds) != 1 || holds[0] != id {
+		t.Errorf("on hold are %v", holds)
+	}
+}
+
+// holdsOf are the points of the bucket that are on hold.
+func holdsOf(t *testing.T, op *journey.Operator) (ids []string) {
+	t.Helper()
+	var points []point.Point
+	must(t, json.Unmarshal([]byte(op.Run("points", "--tier", "s3", "--json")), &points))
+	for _, p := range points {
+		if len(p.Tiers) > 0 && strings.HasPrefix(p.Tiers[0].KeepReason, "on hold") {
+			ids = append(ids, p.ID)
+		}
+	}
+	return ids
+}
+
+// testAttack has everything deleted, reads what was, and takes it back.
+func testAttack(t *testing.T, l *lab.Lab, op *journey.Operator, id string) {
+	before := nextSecond(t, l, "locked").UTC().Format(time.RFC3339)
+	nextSecond(t, l, "locked")
+	hidden, refused, err := l.Attack(context.WithoutCancel(t.Context()), "locked")
+	must(t, err)
+	t.Logf("the attacker hid %d objects and was refused %d versions", hidden, refused)
+	if refused < hidden/2 {
+		t.Errorf("%d objects hidden, %d versions refused", hidden, refused)
+	}
+	op.Fails(5, []string{"somebody deleted the vault", "undelete s3"}, "points", "--tier", "s3")
+	if out := op.Try("doctor").Stdout; !strings.Contains(out, "somebody deleted") || !strings.Contains(out, "undelete s3") {
+		t.Errorf("doctor says\n%s", out)
+	}
+	op.Run("verify", id, "--full", "--tier", "s3", "--at", before)
+	dir := filepath.Join(t.TempDir(), "past")
+	op.Run("restore", "ceph", id, "--to", dir, "--yes", "--tier", "s3", "--at", before)
+	if all, err := os.ReadDir(dir); err != nil || len(all) == 0 {
+		t.Errorf("nothing came back: %v", err)
+	}
+	if out := op.Run("undelete", "s3", "--yes"); !strings.Contains(out, "blobs are back") {
+		t.Errorf("undelete says\n%s", out)
+	}
+	op.Run("verify", id, "--full", "--tier", "s3")
+	if out := op.Run("undelete", "s3", "--yes"); !strings.Contains(out, "nothing was deleted") {
+		t.Errorf("undelete says again\n%s", out)
+	}
+}
+
+// nextSecond waits until the store's clock is past the second in which anything in a bucket was last put, and returns the new one: times
+// in buckets are whole seconds.
+func nextSecond(t *testing.T, l *lab.Lab, bucket string) (at time.Time) {
+	t.Helper()
+	c, err := l.S3()
+	must(t, err)
+	var newest int64
+	for o := range c.ListObjects(t.Context(), bucket, minio.ListObjectsOptions{Recursive: true}) {
+		must(t, o.Err)
+		newest = max(newest, o.LastModified.Unix())
+	}
+	await(t, "the next second of the store", func() bool {
+		_, err := c.PutObject(t.Context(), bucket, "clock", strings.NewReader("tick"), 4, minio.PutObjectOptions{DisableMultipart: true})
+		must(t, err)
+		info, err := c.StatObject(t.Context(), bucket, "clock", minio.StatObjectOptions{})
+		must(t, err)
+		at = info.LastModified
+		return at.Unix() > newest
+	})
+	return at
+}
+
+// TestLocksAreExtended gives a lock to a vault that has none, and extends those of what it holds.
+func TestLocksAreExtended(t *testing.T) {
+	l := labtest.New(t, labtest.Hosts, labtest.EmptyCeph)
+	must(t, l.MakeBucket(t.Context(), "extended", true))
+	p := newUphill(t, l, "extended", "v", 1)
+	if _, err := p.replicate(); err != nil {
+		t.Fatal(err)
+	}
+	v := p.open(p.near)
+	if until, err := v.LockedUntil(t.Context()); err != nil || !until.IsZero() {
+		t.Errorf("without a lock it is locked until %v, %v", until, err)
+	}
+	if locked, free := retentions(t, l, "extended"); len(locked) != 0 || free == 0 {
+		t.Errorf("%d objects are locked, %d are not", len(locked), free)
+	}
+	changed, err := v.SetImmutable(t.Context(), vault.Immutable{Mode: "governance", Period: 72 * time.Hour})
+	must(t, err)
+	first, err := v.LockedUntil(t.Context())
+	must(t, err)
+	if !changed || time.Until(first) < 71*time.Hour {
+		t.Errorf("changed %v, locked until %v", changed, first)
+	}
+	was, _ := retentions(t, l, "extended")
+	began := time.Now()
+	if done, err := v.ExtendLocks(t.Context(), false); done || err != nil {
+		t.Errorf("extended before it was due: %v, %v", done, err)
+	}
+	await(t, "a later second, of which locks are", func() bool { return time.Now().Unix() > began.Unix() })
+	if done, err := v.ExtendLocks(t.Context(), true); !done || err != nil {
+		t.Errorf("not extended: %v, %v", done, err)
+	}
+	now, _ := retentions(t, l, "extended")
+	for name, until := range was {
+		if !now[name].After(until) {
+			t.Errorf("%s is locked until %v, before until %v", name, now[name], until)
+		}
+	}
+	c, err := l.S3()
+	must(t, err)
+	_, err = c.PutObject(t.Context(), "extended", "v/holdfast.lock", strings.NewReader("damaged"), 7, minio.PutObjectOptions{DisableMultipart: true})
+	must(t, err)
+	if done, err := v.ExtendLocks(t.Context(), false); !done || err != nil {
+		t.Errorf("with a record that cannot be read: %v, %v", done, err)
+	}
+	packs := 0
+	for name := range now {
+		if strings.HasPrefix(name, "v/p") || strings.HasPrefix(name, "v/q") {
+			packs++
+		}
+	}
+	if second, err := v.LockedUntil(t.Context()); err != nil || !second.After(first) || packs == 0 {
+		t.Errorf("%d packs, locked until %v, %v", packs, second, err)
+	}
+}
+
+// retentions are the locks of the objects in a bucket, and how many have none.
+func retentions(t *testing.T, l *lab.Lab, bucket string) (locked map[string]time.Time, free int) {
+	t.Helper()
+	c, err := l.S3()
+	must(t, err)
+	locked = map[string]time.Time{}
+	for o := range c.ListObjects(t.Context(), bucket, minio.ListObjectsOptions{Recursive: true}) {
+		must(t, o.Err)
+		if _, until, err := c.GetObjectRetention(t.Context(), bucket, o.Key, ""); err == nil && until != nil {
+			locked[o.Key] = *until
+		} else {
+			free++
+		}
+	}
+	return locked, free
+}
