@@ -62,6 +62,29 @@ func TestContainers(t *testing.T) {
 		}
 	}
 	t.Run("prepared with the image", func(t *testing.T) { preparedWithImage(t, l, site, p, sums) })
+	t.Run("drilled with the image", func(t *testing.T) { drilledWithImage(t, l, site, p) })
+}
+
+// drilledWithImage drills on a machine without MariaDB's programs, through an engine of the lab, and looks that no container stays.
+func drilledWithImage(t *testing.T, l *lab.Lab, site journey.Site, p point.Point) {
+	hide(t, "mariadb-backup", "mariabackup", "mariadb-install-db", "mysql_install_db")
+	t.Setenv("DOCKER_HOST", "unix://"+engineSocket(t, l, "ctl3"))
+	r := journey.At(t, site).Try("drill", "mariadb", p.ID, "--json")
+	d := drilled(t, r)
+	if r.Code != 0 || d.State != point.Proven {
+		t.Fatalf("it ended with %d: %+v\n%s", r.Code, d, r.Stderr)
+	}
+	for _, component := range []string{logical, physical} {
+		if found := part(t, d, component); !strings.Contains(found.Programs, "of the server's own image") || found.Same != found.Tables {
+			t.Errorf("%s: %+v", component, found)
+		}
+	}
+	if left := shell(t, l, "ctl3", "DOCKER_HOST=unix:///run/docker.sock docker ps -a --format '{{.Names}}'"); strings.Contains(left, "holdfast") {
+		t.Errorf("containers are left: %s", left)
+	}
+	if left := names(t, filepath.Join(site.State, "drills")); len(left) > 0 {
+		t.Errorf("left behind: %q", left)
+	}
 }
 
 // fileOwner is owner and mode of a file.
