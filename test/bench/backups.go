@@ -160,13 +160,18 @@ func sizeOf(path string) (size int64) {
 func (b *bench) reportMemory() {
 	var most int64
 	var parts []string
-	for _, what := range []string{"backup", "restore"} {
+	for _, what := range []string{"backup", "replicate", "restore"} {
 		if n := b.peak[what]; n > 0 {
 			parts, most = append(parts, what+" "+mib(n)), max(most, n)
 		}
 	}
+	if most == 0 {
+		return // nothing of it ran
+	}
 	where := ""
 	switch {
+	case b.results.group == "stores":
+		where = ", stores"
 	case b.lab.Options.Containers:
 		where = ", containers"
 	case b.lab.Options.Ceph:

@@ -197,6 +197,12 @@ func (b *bench) peersOf(dir string) []imagePeer {
 	}
 }
 
+// buildKopia makes the command of the same version as the library.
+func (b *bench) buildKopia() error {
+	_, err := b.sh("go build -tags nohtmlui -o %s/kopia github.com/kopia/kopia", b.dir)
+	return err
+}
+
 // kept is what one tool did with one state of an image.
 type kept struct {
 	name  string
@@ -234,8 +240,7 @@ func imagePeers(b *bench) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	// The command of the same version as the library.
-	if _, err := b.sh("go build -tags nohtmlui -o %s/kopia github.com/kopia/kopia", b.dir); err != nil {
+	if err := b.buildKopia(); err != nil {
 		return err
 	}
 	for _, p := range b.peersOf(dir) {

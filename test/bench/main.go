@@ -57,12 +57,14 @@ func run(ctx context.Context, o options) error {
 	}
 	defer os.RemoveAll(dir)
 	machine := describeMachine(ctx, dir, o)
-	databases, images := &results{group: "databases", machine: machine}, &results{group: "images", machine: machine}
+	databases, images, stores := &results{group: "databases", machine: machine}, &results{group: "images", machine: machine}, &results{group: "stores", machine: machine}
+	ceph := lab.Options{Ceph: true, EmptyPools: true}
 	err = errors.Join(
 		measure(ctx, o, dir, lab.Options{Galera: 3, BulkMiB: o.mib}, bareMeasurements, databases),
 		measure(ctx, o, dir, lab.Options{Galera: 3, BulkMiB: o.mib, Containers: true}, containerMeasurements, databases),
-		measure(ctx, o, dir, lab.Options{Ceph: true, EmptyPools: true}, imageMeasurements, images))
-	for _, r := range []*results{databases, images} {
+		measure(ctx, o, dir, ceph, imageMeasurements, images),
+		measure(ctx, o, dir, ceph, storeMeasurements, stores))
+	for _, r := range []*results{databases, images, stores} {
 		r.print(os.Stdout)
 		if o.doc != "" && ctx.Err() == nil {
 			err = errors.Join(err, r.writeInto(o.doc))
