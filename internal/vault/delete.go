@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"os"
+	"time"
 
 	"github.com/kopia/kopia/repo"
 	"github.com/kopia/kopia/repo/manifest"
@@ -58,10 +59,28 @@ func (v *Vault) Orphans(ctx context.Context) ([]Orphan, error) {
 // passOver is kopia's own switch: with it in the environment, kopia lists what it can read and says nothing of the rest.
 const passOver = "KOPIA_IGNORE_MALFORMED_MANIFEST_CONTENTS"
 
-// Sweep deletes orphans of sources whose locks the caller holds, so that no living run owns them.
+// Sweep deletes orphans of sources whose locks the caller holds, so that no living run owns them. What only seems to be one, because
+// the index that names its point was lost, is named again and stays.
 func (v *Vault) Sweep(ctx context.Context, orphans ...Orphan) error {
+	switch err := v.nameRecorded(ctx, 0); {
+	case problem.KindOf(err) == problem.Damage:
+		return nil // as Orphans tells none of a damaged list
+	case err != nil:
+		return problem.Wrap(err, "sweep vault", v.loc.URL)
+	}
+	still, err := v.Orphans(ctx)
+	if err != nil {
+		return err
+	}
+	left := map[manifest.ID]bool{}
+	for _, o := range still {
+		left[o.m.ID] = true
+	}
 	var ids []manifest.ID
 	for _, o := range orphans {
+		if !left[o.m.ID] { // a point names it after all
+			continue
+		}
 		if !o.checkpoint { // whose point may be sealed
 			if err := v.dropRecord(ctx, o.Point); err != nil {
 				return problem.Wrap(err, "sweep vault", v.loc.URL)
@@ -87,4 +106,22 @@ func (v *Vault) forget(ctx context.Context, ids ...manifest.ID) error {
 		}
 		return nil
 	})
+}
+
+// nameRecorded names again what packs hold that no index speaks of, when a point has had a record for some time and is not listed:
+// what lists it may be lost, and what nothing lists would be removed for good. An error says that this is not known.
+func (v *Vault) nameRecorded(ctx context.Context, least time.Duration) error {
+	points, lost, err := v.list(ctx, map[string]string{tagSource: pointPath})
+	if err != nil || lost != nil {
+		return err
+	}
+	ids, err := v.recordedOnly(ctx, points, least)
+	if err != nil || len(ids) == 0 {
+		return err
+	}
+	_, unread, err := v.nameAgain(ctx, false)
+	if err == nil && len(unread) > 0 {
+		return problem.New(problem.Damage, "holdfast verify --all --heal looks for it", "point %s has a record and is not listed, and pack %s, which may hold it, cannot be read", ids[0], unread[0])
+	}
+	return err
 }

@@ -152,7 +152,7 @@ func (h *healer) verifier(ctx context.Context, opts VerifyOptions) (*verifier, e
 	if derr != nil || len(done) == 0 {
 		return nil, errors.Join(err, derr)
 	}
-	n, derr := h.v.nameAgain(ctx, true)
+	n, _, derr := h.v.nameAgain(ctx, true)
 	if derr != nil {
 		return nil, errors.Join(err, derr)
 	}
@@ -210,7 +210,7 @@ func (h *healer) gone(ctx context.Context) ([]string, error) {
 func (h *healer) mend(ctx context.Context, vf *verifier) (progress bool, err error) {
 	if vf.lost != nil && !h.named { // the list may be in a pack that no index names
 		h.named = true
-		n, err := h.v.nameAgain(ctx, false)
+		n, _, err := h.v.nameAgain(ctx, false)
 		if err != nil {
 			return false, err
 		}
@@ -250,7 +250,7 @@ func (h *healer) nameLost(ctx context.Context, vf *verifier, all bool) (progress
 		return false, nil
 	}
 	h.searched = h.searched || all
-	n, err := h.v.nameAgain(ctx, all)
+	n, _, err := h.v.nameAgain(ctx, all)
 	if n > 0 {
 		h.note(namedAgain(n))
 	}

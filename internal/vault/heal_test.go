@@ -162,7 +162,7 @@ func TestIndexesThatCannotBeReached(t *testing.T) {
 	if kept, err := os.ReadDir(aside + "/damaged/local"); err != nil || len(kept) == 0 {
 		t.Errorf("set aside: %v, %v", kept, err)
 	}
-	if n, err := v.nameAgain(t.Context(), true); err != nil || n == 0 {
+	if n, _, err := v.nameAgain(t.Context(), true); err != nil || n == 0 {
 		t.Errorf("%d named again, %v", n, err)
 	}
 	if _, err := openVault(t, v.Location()).Verify(t.Context(), "", VerifyOptions{Depth: Full}); err != nil {

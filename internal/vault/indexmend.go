@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"sync/atomic"
+	"sync"
 
 	"github.com/kopia/kopia/repo"
 	"github.com/kopia/kopia/repo/blob"
@@ -126,14 +126,14 @@ func parseIndexBlob[B sealBytes, W, C any](_ func(B, []byte, *W) error, parse fu
 }
 
 // nameAgain looks in packs for contents that no index names, and names them: in those packs that no index speaks of, or in all.
-// It returns how many contents that were. A pack whose own index cannot be read is passed over.
-func (v *Vault) nameAgain(ctx context.Context, all bool) (int, error) {
+// It returns how many contents that were, and the packs whose own index could not be read.
+func (v *Vault) nameAgain(ctx context.Context, all bool) (named int, unread []blob.ID, err error) {
 	if err := v.repo.Refresh(ctx); err != nil {
-		return 0, fmt.Errorf("refresh: %w", err)
+		return 0, nil, fmt.Errorf("refresh: %w", err)
 	}
 	p, err := listPacks(ctx, v.store)
 	if err != nil {
-		return 0, err
+		return 0, nil, err
 	}
 	if !all {
 		every := content.IteratePackOptions{IncludePacksWithOnlyDeletedContent: true}
@@ -142,35 +142,40 @@ func (v *Vault) nameAgain(ctx context.Context, all bool) (int, error) {
 			return nil
 		})
 		if err != nil {
-			return 0, fmt.Errorf("list packs of the indexes: %w", err)
+			return 0, nil, fmt.Errorf("list packs of the indexes: %w", err)
 		}
 	}
-	var found atomic.Int64
+	var mu sync.Mutex
 	err = v.write(ctx, "recover", func(ctx context.Context, w repo.DirectRepositoryWriter) error {
 		g, ctx := errgroup.WithContext(ctx)
 		g.SetLimit(replicaParallel)
 		for id, length := range p.known {
 			g.Go(func() error {
-				n := namePack(ctx, w, id, length)
-				found.Add(int64(n))
+				n, err := namePack(ctx, w, id, length)
+				mu.Lock()
+				defer mu.Unlock()
+				named += n
+				if err != nil {
+					unread = append(unread, id)
+				}
 				return ctx.Err()
 			})
 		}
 		return g.Wait()
 	})
-	return int(found.Load()), err
+	return named, unread, err
 }
 
 // namePack names again what lies in a pack, if any of it is not named.
-func namePack(ctx context.Context, w repo.DirectRepositoryWriter, id blob.ID, length int64) (n int) {
+func namePack(ctx context.Context, w repo.DirectRepositoryWriter, id blob.ID, length int64) (n int, err error) {
 	m := w.ContentManager()
 	var infos []content.Info
-	err := guard(func() (err error) {
+	err = guard(func() (err error) {
 		infos, err = m.RecoverIndexFromPackBlob(ctx, id, length, false)
 		return err
 	})
 	if err != nil {
-		return 0
+		return 0, err
 	}
 	for _, i := range infos {
 		if _, err := w.ContentInfo(ctx, i.ContentID); errors.Is(err, content.ErrContentNotFound) {
@@ -178,12 +183,12 @@ func namePack(ctx context.Context, w repo.DirectRepositoryWriter, id blob.ID, le
 		}
 	}
 	if n == 0 {
-		return 0
+		return 0, nil
 	}
 	if _, err := m.RecoverIndexFromPackBlob(ctx, id, length, true); err != nil {
-		return 0
+		return 0, err
 	}
-	return n
+	return n, nil
 }
 
 func namedAgain(n int) string {

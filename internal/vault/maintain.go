@@ -71,6 +71,9 @@ func (l *Lease) maintain(full bool) (done Maintained, err error) {
 		if done.Postponed, err = l.postponed(before.Last); err != nil || done.Postponed != "" {
 			return done, err
 		}
+		if err := l.v.nameRecorded(l.ctx, sealing); err != nil {
+			return done, err
+		}
 	}
 	if err := l.run(full); err != nil {
 		return done, err

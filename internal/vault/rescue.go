@@ -153,7 +153,7 @@ func (r *rescuer) indexes(ctx context.Context) (*Vault, error) {
 	if err != nil {
 		return nil, err
 	}
-	n, err := v.nameAgain(ctx, true)
+	n, _, err := v.nameAgain(ctx, true)
 	if err != nil {
 		return nil, errors.Join(err, v.Close(ctx))
 	}

@@ -187,17 +187,31 @@ const sealing = 10 * time.Minute
 
 // unlisted finds points that have a record and are not listed: kopia lists nothing of what no index names.
 func (vf *verifier) unlisted(ctx context.Context, points []*snapshot.Manifest) (lost, err error) {
+	least := sealing
+	if len(points) == 0 {
+		least = 0
+	}
+	ids, err := vf.v.recordedOnly(ctx, points, least)
+	for _, id := range ids {
+		lost = errors.New("the list of points does not have it, but it has a record")
+		vf.damage(Damage{Point: id, Source: pointPath, What: lost.Error()})
+	}
+	return lost, err
+}
+
+// recordedOnly returns the ids of the cloud's points that have a record, for longer than some time, and are not among those listed.
+func (v *Vault) recordedOnly(ctx context.Context, points []*snapshot.Manifest, least time.Duration) (ids []string, err error) {
 	listed := map[blob.ID]bool{}
 	for _, m := range points {
-		name, err := vf.v.recordName(m.Tags[tagPoint])
+		name, err := v.recordName(m.Tags[tagPoint])
 		if err != nil {
 			return nil, err
 		}
 		listed[name] = true
 	}
 	var unlisted []blob.ID
-	err = vf.v.store.ListBlobs(ctx, recordBlobs, func(m blob.Metadata) error {
-		if !listed[m.BlobID] && (len(points) == 0 || now().Sub(m.Timestamp) > sealing) {
+	err = v.store.ListBlobs(ctx, recordBlobs, func(m blob.Metadata) error {
+		if !listed[m.BlobID] && (least == 0 || now().Sub(m.Timestamp) > least) {
 			unlisted = append(unlisted, m.BlobID)
 		}
 		return nil
@@ -207,13 +221,12 @@ func (vf *verifier) unlisted(ctx context.Context, points []*snapshot.Manifest) (
 	}
 	for _, name := range unlisted {
 		var r record
-		if vf.v.kept(ctx, name, &r) != nil || r.Point.Cloud != vf.v.cloud {
+		if v.kept(ctx, name, &r) != nil || r.Point.Cloud != v.cloud {
 			continue // another cloud's, or nothing to go by
 		}
-		lost = errors.New("the list of points does not have it, but it has a record")
-		vf.damage(Damage{Point: r.Point.ID, Source: pointPath, What: lost.Error()})
+		ids = append(ids, r.Point.ID)
 	}
-	return lost, ctx.Err()
+	return ids, ctx.Err()
 }
 
 // holds reads the holds of all points: of one that cannot be read nobody can tell what it holds.
