@@ -277,7 +277,12 @@ func (l *Lease) start(ctx context.Context) {
 				return
 			case <-beat.C:
 			}
-			if err := l.renew(); err == nil {
+			late := time.AfterFunc(leaseTerm-leaseBeat-time.Since(renewed), l.lose) // a store may not even say no
+			err := l.renew()
+			if late.Stop(); l.ctx.Err() != nil {
+				return
+			}
+			if err == nil {
 				renewed = time.Now()
 			} else if errors.Is(err, blob.ErrBlobNotFound) || time.Since(renewed) > leaseTerm-2*leaseBeat {
 				l.lose()

@@ -2,14 +2,17 @@ package vault
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/kopia/kopia/repo/blob"
+	"golang.org/x/sys/unix"
 
 	"holdfast/internal/problem"
 )
@@ -195,3 +198,65 @@ func ended(t *testing.T, ctx context.Context) {
 		t.Fatal("it goes on")
 	}
 }
+
+// hanging is a storage that does not even say no to a lease.
+type hanging struct {
+	blob.Storage
+	on   *atomic.Bool
+	free chan struct{}
+}
+
+func (s hanging) PutBlob(ctx context.Context, id blob.ID, data blob.Bytes, o blob.PutOptions) error {
+	if s.on.Load() && strings.HasPrefix(string(id), string(leaseBlobs)) {
+		select {
+		case <-s.free:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return s.Storage.PutBlob(ctx, id, data, o)
+}
+
+// TestRenewalHangs: who does not hear from the store has lost the lease before another one may have it.
+func TestRenewalHangs(t *testing.T) {
+	quick(t)
+	leaseBeat, leaseTerm = 300*time.Millisecond, 1500*time.Millisecond
+	v := newVault(t)
+	h := hanging{v.store.Storage, &atomic.Bool{}, make(chan struct{})}
+	v.store.Storage = h
+	first := own(t, v, false)
+	first.mu.Lock()
+	first.holder.Process.Boot = "of another host"
+	first.mu.Unlock()
+	check(t, first.renew())
+	h.on.Store(true)
+	other := openVault(t, v.Location())
+	second, err := other.Own(t.Context(), "prune", true)
+	for end := time.Now().Add(20 * time.Second); err != nil; second, err = other.Own(t.Context(), "prune", true) {
+		if time.Now().After(end) {
+			t.Fatal(err)
+		}
+	}
+	defer second.Release()
+	if first.Context().Err() == nil {
+		t.Error("two own the vault")
+	}
+	close(h.free)
+}
+
+// TestNoRoomForLease: a writer that cannot say that it writes does not.
+func TestNoRoomForLease(t *testing.T) {
+	v := newVault(t)
+	own(t, openVault(t, v.Location()), true)
+	v.store.Storage = full{v.store.Storage}
+	if unlock, err := v.Lock("mariadb"); !errors.Is(err, unix.ENOSPC) {
+		t.Errorf("beside one that is alone: %v", err)
+		if err == nil {
+			unlock()
+		}
+	}
+}
+
+type full struct{ blob.Storage }
+
+func (full) PutBlob(context.Context, blob.ID, blob.Bytes, blob.PutOptions) error { return unix.ENOSPC }

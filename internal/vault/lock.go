@@ -41,11 +41,8 @@ func (v *Vault) lock(kind, source string) (unlock func(), err error) {
 // announce puts a writer's lease into the vault. Where there is no room for one the writer will soon find out.
 func (v *Vault) announce(kind, source string) (end func(), err error) {
 	l, err := v.lease(context.Background(), kind, source)
-	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
-		return func() {}, nil
-	}
 	if err != nil {
-		return nil, err
+		return nil, v.full(err)
 	}
 	return l.Release, nil
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/kopia/kopia/repo/blob"
@@ -421,5 +422,56 @@ func TestReplicaSendsAgainWhatIsInDoubt(t *testing.T) {
 	}
 	if doubts, err := again.doubted(t.Context()); err != nil || doubts.len() > 0 {
 		t.Errorf("%d are in doubt, %v", doubts.len(), err)
+	}
+}
+
+// TestReplicaWithoutLease: what is copied once the lease is lost is not sealed, because another one may be alone in the vault by then.
+func TestReplicaWithoutLease(t *testing.T) {
+	quick(t)
+	first := newVault(t)
+	imagePoint(t, first, "p1", "", upTo(20)...)
+	second := secondVault(t, first)
+	unlock, err := second.LockEverywhere("replicate")
+	check(t, err)
+	defer unlock()
+	r, err := first.Replica(t.Context(), second, ReplicaOptions{})
+	check(t, err)
+	all, err := second.leases(t.Context())
+	check(t, err)
+	for end := time.Now().Add(time.Minute); second.failure(nil) == nil; {
+		for _, m := range all {
+			_ = second.drop(t.Context(), m.BlobID)
+		}
+		if time.Now().After(end) {
+			t.Fatal("the lease is not missed")
+		}
+		time.Sleep(leaseBeat)
+	}
+	if _, err := r.Copy(t.Context(), "p1"); err == nil {
+		t.Error("it was copied")
+	}
+	_ = r.Close(context.Background())
+	if got := listedIDs(t, openVault(t, second.Location())); len(got) > 0 {
+		t.Errorf("sealed: %v", got)
+	}
+}
+
+// TestCopyInDoubt: a copy of which something is known to be damaged is no copy for who removes the other one.
+func TestCopyInDoubt(t *testing.T) {
+	first := newVault(t)
+	imagePoint(t, first, "p1", "", upTo(20)...)
+	imagePoint(t, first, "p2", "", 31, 32)
+	second := secondVault(t, first)
+	replicate(t, first, second)
+	strike(t, second, pieceOf(t, second, "p1", 5), zero)
+	fsys, err := second.FS(t.Context(), "p1", "rbd")
+	check(t, err)
+	if _, err = fsys.ReadFile("rbd/v.raw"); err == nil {
+		t.Fatal("nothing is damaged")
+	}
+	copies, err := first.Copies(t.Context(), second)
+	check(t, err)
+	if copies["p1"] || !copies["p2"] {
+		t.Errorf("whole: %v", copies)
 	}
 }

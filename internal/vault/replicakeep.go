@@ -123,6 +123,9 @@ func (r *Replica) flush(ctx context.Context) error {
 }
 
 func (r *Replica) flushLocked(ctx context.Context) error {
+	if err := r.to.failure(nil); err != nil {
+		return err
+	}
 	if err := r.w.Flush(ctx); err != nil {
 		return fmt.Errorf("flush: %w", r.to.full(err))
 	}
@@ -228,6 +231,9 @@ func (r *Replica) damaged(ctx context.Context, err error, ids ...content.ID) err
 // seal makes the point visible in the second vault, last: the snapshots of its sources and the one that seals it, which kopia
 // writes into one content of its list, and the point's record; before that its hold, if it is on hold in the first.
 func (c *carrier) seal(ctx context.Context, p *sealedPoint) error {
+	if err := c.r.to.failure(nil); err != nil {
+		return err
+	}
 	rec := record{Point: c.manifest, Sources: c.sources}
 	for _, m := range p.all() {
 		if have := c.r.held[identityOf(m)]; have != nil {
