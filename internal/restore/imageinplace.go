@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -18,17 +19,16 @@ import (
 
 // ImageInPlace gives an image the content that a point holds of it, writing only what differs.
 type ImageInPlace struct {
-	r      *Restorer
-	plan   Plan
-	copy   imageCopy
-	on     cephcmd.Cluster
-	found  found
-	live   cephcmd.Image
-	kept   string     // the snapshot that keeps what is replaced
-	base   *imageCopy // the newest copy, whose snapshot is still there; nil for a full comparison
-	since  string     // that snapshot
-	write  []rbddiff.Extent
-	within []vault.Extent // where the image may differ from the copy
+	r     *Restorer
+	plan  Plan
+	copy  imageCopy
+	on    cephcmd.Cluster
+	found found
+	live  cephcmd.Image
+	kept  string     // the snapshot that keeps what is replaced
+	base  *imageCopy // the newest copy, whose snapshot is still there; nil for a full comparison
+	since string     // that snapshot
+	write []rbddiff.Extent
 }
 
 // keptPrefix begins the names of snapshots that hold what a restore replaced. Nothing of ours ever removes them.
@@ -115,10 +115,13 @@ func (i *ImageInPlace) look(ctx context.Context) error {
 		i.plan.refuse(AcceptIdentity, "restore it as a new image with --as", "the cluster is %s and the copy is of %s", fsid, i.copy.identity.FSID)
 	}
 	if len(i.found.watchers) > 0 {
-		i.plan.refuse("", "stop the server that uses it, or detach the volume", "it is open at %s", strings.Join(i.found.watchers, ", "))
+		i.plan.refuse("", closeIt, "it is open at %s", strings.Join(i.found.watchers, ", "))
 	}
 	return nil
 }
+
+// closeIt is what to do about an image that somebody has open.
+const closeIt = "stop the server that uses it, or detach the volume"
 
 // findBase finds the newest copy whose snapshot the image still has: what changed since, and what the two copies differ in,
 // is all that can differ.
@@ -145,11 +148,9 @@ func (i *ImageInPlace) findBase(ctx context.Context, points []point.Point) error
 	return nil
 }
 
-// compare finds where the image may differ from the copy.
+// compare finds where the image may differ from the copy, as it is now.
 func (i *ImageInPlace) compare(ctx context.Context) error {
-	whole := []vault.Extent{{Length: i.copy.file.Size()}}
 	if i.base == nil {
-		i.within = whole
 		i.plan.Notes = append(i.plan.Notes, "no snapshot of ours is left on it, so that all of it is read and compared")
 		return nil
 	}
@@ -157,6 +158,12 @@ func (i *ImageInPlace) compare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	i.differ(changed)
+	return nil
+}
+
+// differ concludes from what changed since the base where the image may differ from the copy, and what is to be written.
+func (i *ImageInPlace) differ(changed []rbddiff.Extent) {
 	var live []vault.Extent
 	for _, e := range changed {
 		live = append(live, vault.Extent{Offset: e.Offset, Length: e.Length})
@@ -165,10 +172,13 @@ func (i *ImageInPlace) compare(ctx context.Context) error {
 	if least := min(i.live.Size, i.base.file.Size()); least < i.copy.file.Size() {
 		live = union(live, []vault.Extent{{Offset: least, Length: i.copy.file.Size() - least}})
 	}
-	i.within = intersect(union(live, i.copy.file.Differs(i.base.file)), whole)
-	i.write = marked(intersect(i.within, i.copy.extents), false)
-	i.write = ordered(append(i.write, marked(subtract(i.within, i.copy.extents), true)...))
-	return nil
+	i.overwrite(intersect(union(live, i.copy.file.Differs(i.base.file)), []vault.Extent{{Length: i.copy.file.Size()}}))
+}
+
+// overwrite has the copy's content written within some extents.
+func (i *ImageInPlace) overwrite(within []vault.Extent) {
+	i.write = marked(intersect(within, i.copy.extents), false)
+	i.write = ordered(append(i.write, marked(subtract(within, i.copy.extents), true)...))
 }
 
 func (i *ImageInPlace) describe() {
@@ -208,8 +218,12 @@ func (i *ImageInPlace) Plan() *Plan { return &i.plan }
 // Execute keeps the old content, writes what differs, and reads it back.
 func (i *ImageInPlace) Execute(ctx context.Context) error {
 	spec := i.spec()
-	err := i.r.step("keep what it holds now", func() error { return i.on.Snap(ctx, spec.At(i.kept)) })
-	if err == nil && i.base == nil {
+	if err := i.r.step("keep what it holds now", func() error { return i.keep(ctx) }); err != nil {
+		i.forget()
+		return problem.Wrap(err, "restore in place", spec.String())
+	}
+	var err error
+	if i.base == nil {
 		err = i.r.step("compare all of "+spec.String(), func() error { return i.compareAll(ctx) })
 	}
 	if err == nil {
@@ -227,6 +241,51 @@ func (i *ImageInPlace) Execute(ctx context.Context) error {
 	return nil
 }
 
+// keep makes the snapshot of what is replaced, and looks again: since the plan was made somebody may have opened the image,
+// and what he wrote until the snapshot is found by nobody else. What is written after it, readBack finds.
+func (i *ImageInPlace) keep(ctx context.Context) error {
+	spec := i.spec()
+	if err := i.on.Snap(ctx, spec.At(i.kept)); err != nil {
+		return err
+	}
+	var watchers []string
+	var now cephcmd.Snapshot
+	var changed []rbddiff.Extent
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() (err error) {
+		watchers, err = i.on.Watchers(ctx, spec)
+		return err
+	})
+	g.Go(func() (err error) {
+		now, err = i.on.Held(ctx, spec.Pool, i.live.ID, i.kept) // under its id: another image may have its name now
+		return err
+	})
+	if i.base != nil {
+		g.Go(func() (err error) {
+			changed, err = i.on.Changed(ctx, spec.At(i.kept), i.since, cephcmd.Objects)
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	if len(watchers) > 0 {
+		return problem.New(problem.Failed, closeIt, "since the plan was made it is open at %s", strings.Join(watchers, ", "))
+	}
+	i.live.Size = now.Size
+	if i.base != nil {
+		i.differ(changed)
+	}
+	return nil
+}
+
+// forget takes the snapshot away again before anything was written. One that cannot be removed does no harm.
+func (i *ImageInPlace) forget() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	_ = i.on.Unsnap(ctx, i.spec().Pool, i.live.ID, i.kept)
+}
+
 func (i *ImageInPlace) fill(ctx context.Context) error {
 	if len(i.write) == 0 && i.live.Size == i.copy.file.Size() {
 		return nil
@@ -241,8 +300,7 @@ func (i *ImageInPlace) compareAll(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	i.write = marked(intersect(c.different, i.copy.extents), false)
-	i.write = ordered(append(i.write, marked(subtract(c.different, i.copy.extents), true)...))
+	i.overwrite(c.different)
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package acceptance
 
 import (
+	"context"
 	"encoding/json"
 	"os"
 	"os/exec"
@@ -130,7 +131,13 @@ func (i *images) kept(name string) (kept []string) {
 
 // refusedWhileOpen has another client hold the image open.
 func (i *images) refusedWhileOpen(t *testing.T, id, full string) {
-	watch := exec.CommandContext(t.Context(), "rbd", "-c", i.l.Ceph.Conf, "watch", full)
+	i.open(t, full)
+	i.Fails(1, []string{"it is open at", "stop the server"}, "restore", "image", id, full, "--in-place", "--yes")
+}
+
+// open has another client hold an image open until the test is over.
+func (i *images) open(t *testing.T, full string) {
+	watch := exec.Command("rbd", "-c", i.l.Ceph.Conf, "watch", full)
 	stdin, err := watch.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -138,25 +145,57 @@ func (i *images) refusedWhileOpen(t *testing.T, id, full string) {
 	if err := watch.Start(); err != nil {
 		t.Fatal(err)
 	}
-	defer func() {
+	t.Cleanup(func() {
 		_ = stdin.Close()
 		_ = watch.Process.Kill()
 		_ = watch.Wait()
 		// The cluster forgets a client that died after 30 s, or at once when it is told.
-		for _, w := range strings.Fields(i.rbd("status", full)) {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		said, err := i.l.Rbd(ctx, "status", full)
+		if err != nil {
+			t.Error(err)
+		}
+		for _, w := range strings.Fields(said) {
 			if addr, ok := strings.CutPrefix(w, "watcher="); ok {
-				if _, err := i.l.Run(t.Context(), "sto1", "ceph", "-c", i.l.Ceph.Conf, "osd", "blocklist", "add", addr); err != nil {
+				if _, err := i.l.Run(ctx, "sto1", "ceph", "-c", i.l.Ceph.Conf, "osd", "blocklist", "add", addr); err != nil {
 					t.Error(err)
 				}
 			}
 		}
-	}()
+	})
 	for deadline := time.Now().Add(time.Minute); !strings.Contains(i.rbd("status", full), "watcher="); {
 		if time.Now().After(deadline) {
 			t.Fatal("nobody watches the image")
 		}
 	}
-	i.Fails(1, []string{"it is open at", "stop the server"}, "restore", "image", id, full, "--in-place", "--yes")
+}
+
+// TestInPlaceAfterThePlan: what becomes of the image between the plan and its execution is seen.
+func TestInPlaceAfterThePlan(t *testing.T) {
+	i := newImages(t)
+	const name, full = "volume-later", "volumes/volume-later"
+	img := &lab.Image{Pool: "volumes", Name: name, Size: 40 * mebi}
+	img.Do("write", 0, 10*mebi, 1)
+	i.make(img)
+	i.backup(full)
+	want := i.sum(full)
+	i.change(name, func(m *lab.Image) { m.Do("write", mebi, 4096, 3) })
+	restore := []string{"restore", "image", i.Points()[0], full, "--in-place"}
+	r := i.Asks(func() {
+		i.change(name, func(m *lab.Image) {
+			m.Do("write", 24*mebi, mebi, 4).Do("resize", 60*mebi).Do("write", 50*mebi, mebi, 5)
+		})
+	}, restore...)
+	if r.Code != 0 || i.sum(full) != want {
+		t.Errorf("after a write behind the plan's back it ended with %d, and the image is not what it was\n%s", r.Code, r.Stderr)
+	}
+	i.change(name, func(m *lab.Image) { m.Do("write", 2*mebi, 4096, 6) })
+	before, kept := i.sum(full), i.kept(name)
+	r = i.Asks(func() { i.open(t, full) }, restore...)
+	if r.Code != 1 || !strings.Contains(r.Stderr, "since the plan was made it is open at") || i.sum(full) != before || len(i.kept(name)) != len(kept) {
+		t.Errorf("open by then: %d, kept %q before and %q after\n%s", r.Code, kept, i.kept(name), r.Stderr)
+	}
 }
 
 // TestCloneComesBack: as a clone where its parent is the same still, else whole.
