@@ -13,6 +13,11 @@ import (
 // Execute restores the cluster. Until the servers are stopped nothing of the old one is touched; after that an error
 // says how to take the restore back.
 func (k *Cluster) Execute(ctx context.Context) error {
+	release, err := k.alone(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
 	if err := k.stage(ctx); err != nil {
 		k.discard()
 		return err
