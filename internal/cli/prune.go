@@ -127,6 +127,13 @@ func (a *app) pruneTier(ctx context.Context, cfg *config.Config, n int, o pruneO
 		return nil, err
 	}
 	defer lease.Release()
+	_, unlocked := v.ExtendLocks(lease.Context(), false) // the first tier's too, to which nothing is replicated
+	res, err := a.pruneOwned(ctx, cfg, n, v, lease, o)
+	return res, errors.Join(err, unlocked)
+}
+
+// pruneOwned plans, asks, and does.
+func (a *app) pruneOwned(ctx context.Context, cfg *config.Config, n int, v *vault.Vault, lease *vault.Lease, o pruneOptions) (*pruned, error) {
 	res, err := a.planTier(lease.Context(), cfg, n, v, lease)
 	if err != nil {
 		return nil, err

@@ -192,6 +192,10 @@ func (a *app) replicateOne(ctx context.Context, cfg *config.Config, w way, o rep
 		}
 	}
 	if err != nil {
+		if to != nil && !o.dryRun { // what it holds stays locked although nothing can be brought to it
+			_, unlocked := to.ExtendLocks(ctx, false)
+			err = errors.Join(err, unlocked)
+		}
 		return res, err
 	}
 	ids, err := selectAll(ctx, from, o.points)

@@ -91,14 +91,11 @@ func Replicate(ctx context.Context, from, to *vault.Vault, o Options) (Result, e
 		}
 		defer unlock()
 	}
-	var unlocked error // which is no reason to copy nothing
-	if !o.DryRun {
-		_, unlocked = to.ExtendLocks(ctx, false)
-	}
-	run := &run{o: o, res: &res}
+	run := &run{o: o, res: &res, to: to}
+	run.extend(ctx)
 	r, err := from.Replica(ctx, to, vault.ReplicaOptions{Parallel: o.Parallel, DryRun: o.DryRun, Spend: budget(o.Limit), Progress: run.progress})
 	if err != nil {
-		return res, errors.Join(err, unlocked)
+		return res, errors.Join(err, run.unlocked)
 	}
 	lacking, err := choose(r, o.Points)
 	if err == nil && len(o.Points) == 0 {
@@ -108,7 +105,7 @@ func Replicate(ctx context.Context, from, to *vault.Vault, o Options) (Result, e
 		res.Held = r.Held()
 		err = run.copy(ctx, r, lacking)
 	}
-	return res, errors.Join(err, unlocked, r.Close(context.WithoutCancel(ctx)))
+	return res, errors.Join(err, run.unlocked, r.Close(context.WithoutCancel(ctx)))
 }
 
 // choose returns what is to be copied of the named points.
@@ -146,9 +143,23 @@ func (r *run) wanted(ctx context.Context, lacking []vault.Sealed) (points []vaul
 
 // run is one replication on its way.
 type run struct {
-	o   Options
-	res *Result
+	o        Options
+	res      *Result
+	to       *vault.Vault
+	looked   time.Time // when it was last asked whether locks are due
+	unlocked error     // why they could not be renewed, which is no reason to copy nothing
 }
+
+// extend renews what the next vault locks, when that is due: also while a replication takes longer than the locks last.
+func (r *run) extend(ctx context.Context) {
+	if at := r.o.Now(); !r.o.DryRun && at.Sub(r.looked) >= lookAtLocks {
+		_, r.unlocked = r.to.ExtendLocks(ctx, false)
+		r.looked = at
+	}
+}
+
+// lookAtLocks is how often a replication looks whether locks are due.
+const lookAtLocks = time.Hour
 
 func (r *run) copy(ctx context.Context, from *vault.Replica, points []vault.Sealed) error {
 	if len(points) == 0 {
@@ -159,6 +170,7 @@ func (r *run) copy(ctx context.Context, from *vault.Replica, points []vault.Seal
 	defer func() { r.tell(event.Event{Kind: event.RunFinished, State: state}) }()
 	var damage, refused []error
 	for _, p := range points {
+		r.extend(ctx)
 		if err := r.refuses(ctx, p); err != nil {
 			refused = append(refused, err)
 			continue
