@@ -68,6 +68,9 @@ func (a *app) verify(ctx context.Context, name string, o verifyOptions) error {
 	if o.percent < 0 || o.percent > 100 {
 		return problem.New(problem.Usage, "", "--percent must be from 0 to 100")
 	}
+	if o.heal && a.at != "" {
+		return problem.New(problem.Usage, "holdfast undelete TIER takes deletions back", "--at reads what was, and nothing can be healed there")
+	}
 	if o.heal {
 		return a.heal(ctx, name, o)
 	}
