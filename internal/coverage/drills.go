@@ -25,7 +25,7 @@ func coverDrills(all []Component, tiers []Tier) (drills []point.Drill) {
 	return drills
 }
 
-// judgeDrills says whether copies of the database were proven as lately as promised, and what the last drill found.
+// judgeDrills says whether copies of the database were proven as lately as promised, and what the last drill in each tier found.
 func judgeDrills(all []Component, drills []point.Drill, p config.Promises, now time.Time) (found []Broken) {
 	if len(drills) == 0 && p.Drill == 0 {
 		return nil
@@ -41,9 +41,11 @@ func judgeDrills(all []Component, drills []point.Drill, p config.Promises, now t
 		found = append(found, Broken{"drill", "", mariadb.SourceName,
 			fmt.Sprintf("no drill of the last %s proved %s: holdfast drill mariadb", report.Span(limit), these(late))})
 	}
-	if last, ok := lastDrill(drills); ok && last.State == point.Differs {
-		found = append(found, Broken{"drill", last.Tier, last.Source,
-			fmt.Sprintf("the last drill found that point %s in tier %s is not what it should be: holdfast show %s --tier %s", last.Point, last.Tier, last.Point, last.Tier)})
+	for _, last := range lastDrills(drills) {
+		if last.State == point.Differs {
+			found = append(found, Broken{"drill", last.Tier, last.Source,
+				fmt.Sprintf("the last drill found that point %s in tier %s is not what it should be: holdfast show %s --tier %s", last.Point, last.Tier, last.Point, last.Tier)})
+		}
 	}
 	return found
 }
@@ -53,12 +55,13 @@ func drillable(x Component) bool {
 	return x.Source == mariadb.SourceName && x.Point != "" && !x.Gone && (strings.HasSuffix(x.Component, "/physical") || strings.HasSuffix(x.Component, "/logical"))
 }
 
-// lastDrill is the newest that said something of its point.
-func lastDrill(drills []point.Drill) (point.Drill, bool) {
+// lastDrills are, of each tier and source, the newest that said something of its point.
+func lastDrills(drills []point.Drill) (last []point.Drill) {
 	for _, d := range slices.Backward(drills) {
-		if d.State != point.Undone {
-			return d, true
+		same := func(l point.Drill) bool { return l.Tier == d.Tier && l.Source == d.Source }
+		if d.State != point.Undone && !slices.ContainsFunc(last, same) {
+			last = append(last, d)
 		}
 	}
-	return point.Drill{}, false
+	return last
 }

@@ -17,6 +17,11 @@ func drilledAgo(age time.Duration, s point.DrillState) point.Drill {
 	}
 }
 
+func in(tier string, d point.Drill) point.Drill {
+	d.Tier = tier
+	return d
+}
+
 // TestDrillsPromised says what is told of drills that are late, went wrong, or never were.
 func TestDrillsPromised(t *testing.T) {
 	const month = 30 * config.Day
@@ -34,6 +39,7 @@ func TestDrillsPromised(t *testing.T) {
 		{"later than promised", []point.Drill{drilledAgo(20*config.Day, point.Proven)}, 2 * config.Day, []string{"no drill of the last 2d"}},
 		{"wrong since", []point.Drill{drilledAgo(10*config.Day, point.Proven), drilledAgo(config.Day, point.Differs)}, 0, []string{"holdfast show 1 --tier local"}},
 		{"right again", []point.Drill{drilledAgo(10*config.Day, point.Differs), drilledAgo(config.Day, point.Proven)}, 0, nil},
+		{"wrong elsewhere", []point.Drill{in("s3", drilledAgo(10*config.Day, point.Differs)), drilledAgo(config.Day, point.Proven)}, 0, []string{"holdfast show 1 --tier s3"}},
 		{"not done", []point.Drill{drilledAgo(10*config.Day, point.Proven), drilledAgo(config.Day, point.Undone)}, 0, nil},
 	} {
 		tiers := []Tier{{Tier: "local", Held: []point.Point{aged("1", time.Hour, copies...)}}, {Tier: "far", Drills: test.drills}}
@@ -48,5 +54,19 @@ func TestDrillsPromised(t *testing.T) {
 				t.Errorf("%s: %+v", test.name, found[i])
 			}
 		}
+	}
+}
+
+// TestDarken: after a look that saw nothing every tier is shut, and what else was broken stays so.
+func TestDarken(t *testing.T) {
+	o := Overview{Tiers: []Tier{{Tier: "local"}, {Tier: "s3", Error: "gone"}}, Broken: []Broken{{"tier", "s3", "", "gone"}, {"copies", "", "", "one"}}}
+	dark := o
+	dark.Darken("nobody answers")
+	var keys []string
+	for _, b := range dark.Broken {
+		keys = append(keys, b.Promise+" "+b.Tier)
+	}
+	if got := strings.Join(keys, ", "); got != "copies , tier local, tier s3" || dark.Tiers[0].Error != "nobody answers" || o.Tiers[0].Error != "" || len(o.Broken) != 2 {
+		t.Errorf("%s, of %+v", got, o)
 	}
 }

@@ -117,7 +117,7 @@ func judgeCover(all []Component, tiers []Tier, p config.Promises, now time.Time)
 	found := []Broken{}
 	for i, t := range tiers {
 		if t.Error != "" {
-			found = append(found, Broken{"tier", t.Tier, "", fmt.Sprintf("tier %s cannot be opened, so nothing is known of its copies: %s", t.Tier, t.Error)})
+			found = append(found, t.shut())
 			continue
 		}
 		found = append(found, lateIn(all, i, t, p)...)
@@ -205,4 +205,19 @@ func these(names []string) string {
 		return names[0]
 	}
 	return fmt.Sprintf("%d components, such as %s", len(names), names[0])
+}
+
+// shut is the promise that a tier breaks which cannot be opened.
+func (t Tier) shut() Broken {
+	return Broken{"tier", t.Tier, "", fmt.Sprintf("tier %s cannot be opened, so nothing is known of its copies: %s", t.Tier, t.Error)}
+}
+
+// Darken makes of what was known what is known now that no tier can be opened, and why.
+func (o *Overview) Darken(why string) {
+	o.Tiers = slices.Clone(o.Tiers)
+	o.Broken = slices.DeleteFunc(slices.Clone(o.Broken), func(b Broken) bool { return b.Promise == "tier" })
+	for i := range o.Tiers {
+		o.Tiers[i].Error = why
+		o.Broken = append(o.Broken, o.Tiers[i].shut())
+	}
 }

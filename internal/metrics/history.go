@@ -28,6 +28,8 @@ type stepDone struct {
 	Last  time.Time        `json:"last"`
 	Good  time.Time        `json:"good,omitzero"`
 	OK    bool             `json:"ok"`
+	Run   string           `json:"run"`  // the last,
+	Line  string           `json:"line"` // and what was done of it
 	Took  float64          `json:"took"` // seconds
 	Read  int64            `json:"read"`
 	New   int64            `json:"new"`
@@ -148,9 +150,12 @@ func kindOf(r job.Result) string {
 	return r.Kind
 }
 
+// add counts a result. A run is as good as the worst that it did of the kind.
 func (s *stepDone) add(r job.Result) {
 	s.Kinds[kindOf(r)]++
-	s.Last, s.OK, s.Took = r.Finished, r.Good(), max(r.Finished.Sub(r.Started).Seconds(), 0)
+	s.OK = r.Good() && (s.OK || s.Run != r.Run || r.Run == "" || s.Line == strings.Join(r.Args, " "))
+	s.Run, s.Line = r.Run, strings.Join(r.Args, " ")
+	s.Last, s.Took = r.Finished, max(r.Finished.Sub(r.Started).Seconds(), 0)
 	if s.OK {
 		s.Good = r.Finished
 	}

@@ -17,6 +17,7 @@ import (
 
 	dto "github.com/prometheus/client_model/go"
 
+	"holdfast/internal/config"
 	"holdfast/internal/coverage"
 	"holdfast/internal/job"
 	"holdfast/internal/notify"
@@ -361,5 +362,37 @@ func TestEveryFamilyIsGiven(t *testing.T) {
 		if !strings.HasPrefix(name, "go_") && !strings.HasPrefix(name, "process_") {
 			t.Errorf("%s is given and not declared", name)
 		}
+	}
+}
+
+// TestRunIsAsGoodAsItsWorst: the second drill of a run does not make the first one good.
+func TestRunIsAsGoodAsItsWorst(t *testing.T) {
+	m := New(Options{Cloud: "prod", Now: func() time.Time { return t0 }})
+	for _, x := range []struct {
+		run, from string
+		exit      int
+		want      string
+	}{{"r1", "s3", 7, "0"}, {"r1", "local", 0, "0"}, {"r2", "s3", 0, "1"}, {"r2", "local", 0, "1"}} {
+		m.Result(job.Result{Run: x.run, Job: "drill", Args: []string{"drill", "mariadb", "--from", x.from}, Exit: x.exit, Started: t0, Finished: t0})
+		if got := scrape(t, m.Handler())[`holdfast_run_status{job="drill",step="drill",tier=""}`]; got != x.want {
+			t.Errorf("after %s from %s: %s, want %s", x.run, x.from, got, x.want)
+		}
+	}
+}
+
+// TestOutboxThatCannotBeWritten is seen as a way that fails since then.
+func TestOutboxThatCannotBeWritten(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "notify"), nil, 0o600); err != nil { // where its directory should be
+		t.Fatal(err)
+	}
+	now := t0
+	cfg := &config.Config{Cloud: "prod", State: dir, Notify: config.Notify{On: config.News, Mail: &config.Mail{Server: "127.0.0.1", Port: 1, From: "a@b", To: []string{"c@d"}}}}
+	teller := notify.New(cfg, func() time.Time { return now }, func(string) {})
+	teller.Result(job.Result{Job: "database", Args: []string{"backup", "mariadb"}, Exit: 1, Kind: "failed", Started: t0, Finished: t0})
+	now = now.Add(time.Hour)
+	m := New(Options{Cloud: "prod", Now: func() time.Time { return now }, Notify: teller.Status})
+	if got := scrape(t, m.Handler())[`holdfast_notify_failing_seconds{way="state"}`]; got != "3600" {
+		t.Errorf("failing for %s s", got)
 	}
 }

@@ -45,8 +45,15 @@ func (s *state) judge(r job.Result, now time.Time) []item {
 
 // resultKey names what a result is about, for as long as that is done again and again.
 func resultKey(jobName string, r job.Result) string {
-	return strings.Join([]string{jobName, r.Step(), r.Tier, strings.Join(slices.Sorted(slices.Values(r.Sources)), "+")}, "|")
+	key := strings.Join([]string{jobName, r.Step(), r.Tier, strings.Join(slices.Sorted(slices.Values(r.Sources)), "+")}, "|")
+	if looks(r.Step()) {
+		key += "|" + strings.Join(r.Args, " ")
+	}
+	return key
 }
+
+// looks reports whether a step finds something out: what one found of one copy another one finds nothing of that looks elsewhere.
+func looks(step string) bool { return step == "verify" || step == "drill" }
 
 func (s *state) count(r job.Result) {
 	key := strings.TrimSpace(r.Job + " " + r.Step())
@@ -83,8 +90,11 @@ func disproves(r job.Result, key string) bool {
 	if r.Job != "" {
 		return key == resultKey(r.Job, r)
 	}
-	part := strings.Split(key, "|")
-	if len(part) != 4 || part[0] == promise || part[1] != r.Step() || part[2] != r.Tier {
+	part := strings.SplitN(key, "|", 5)
+	if len(part) < 4 || part[0] == promise || part[1] != r.Step() || part[2] != r.Tier {
+		return false
+	}
+	if looks(part[1]) && (len(part) < 5 || part[4] != strings.Join(r.Args, " ")) {
 		return false
 	}
 	for _, source := range strings.Split(part[3], "+") {

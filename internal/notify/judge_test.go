@@ -187,3 +187,31 @@ func TestStateThatCannotBeKept(t *testing.T) {
 		t.Errorf("written later: %+v, %v", all, err)
 	}
 }
+
+// TestFindingsStand: what a drill or a verification found in one place is not disproved by one that looked elsewhere.
+func TestFindingsStand(t *testing.T) {
+	teller, now, _ := quiet(t)
+	tell := func(jobName, args, kind string) {
+		*now = now.Add(time.Minute)
+		r := step(jobName, args, kind, *now)
+		if strings.HasPrefix(args, "verify") {
+			r.Tier = "s3"
+		}
+		teller.Result(r)
+	}
+	tell("drill", "drill mariadb --from s3", "damage")
+	tell("drill", "drill mariadb --from local", "")
+	tell("audit", "verify --all --full --tier s3", "damage")
+	tell("", "verify latest:kolla --tier s3", "")
+	for _, title := range pending(t, teller) {
+		if strings.Contains(title, "works again") {
+			t.Error(title)
+		}
+	}
+	tell("drill", "drill mariadb --from s3", "")
+	tell("", "verify --all --full --tier s3", "")
+	got := strings.Join(pending(t, teller), "; ")
+	if strings.Count(got, "works again") != 2 {
+		t.Errorf("once both are in order: %s", got)
+	}
+}

@@ -43,8 +43,10 @@ type Teller struct {
 	dial     func(ctx context.Context, network, address string) (net.Conn, error)
 
 	writing sync.Mutex
-	memory  *state // what could not be written, nil when all could
-	lost    error  // why
+	memory  *state    // what could not be written, nil when all could
+	lost    error     // why,
+	since   time.Time // and since when
+	unread  time.Time // since when it cannot even be read
 }
 
 // way is one place that messages go to.
@@ -108,6 +110,9 @@ func (t *Teller) update(do func(s *state)) {
 			t.memory = &state{}
 		}
 		t.warn(fmt.Sprintf("what is to be told is kept in memory alone: %v", err))
+	}
+	if err != nil && t.lost == nil {
+		t.since = t.now()
 	}
 	if t.lost = err; err == nil {
 		t.memory = nil

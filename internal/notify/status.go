@@ -1,7 +1,6 @@
 package notify
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"maps"
@@ -31,10 +30,18 @@ func (t *Teller) Status() []Status {
 	s, err := t.read()
 	all := s.status()
 	t.writing.Lock()
-	lost := cmp.Or(t.lost, err)
+	lost, since := t.lost, t.since
+	if err == nil {
+		t.unread = time.Time{}
+	} else if t.unread.IsZero() {
+		t.unread = t.now()
+	}
+	if lost == nil {
+		lost, since = err, t.unread
+	}
 	t.writing.Unlock()
 	if lost != nil {
-		all = append(all, Status{Way: "state", Error: t.tellable(lost)})
+		all = append(all, Status{Way: "state", Error: t.tellable(lost), Since: since})
 	}
 	return all
 }
