@@ -47,7 +47,7 @@ var (
 	overviewTime = gauge("holdfast_overview_timestamp_seconds", "Unix time at which it was last looked how well the cloud is protected.")
 	kitConfirmed = gauge("holdfast_kit_confirmed", "Whether somebody confirmed that the recovery kit is kept elsewhere: 1 or 0.")
 	vaultBytes   = gauge("holdfast_vault_bytes", "Bytes that the vault of the first tier takes.")
-	broken       = gauge("holdfast_promise_broken", "1 for each promise that is broken.", "promise", "tier", "source")
+	broken       = gauge("holdfast_promise_broken", "1 for each promise that is broken. `daemon` is what the daemon has trouble with: `config`, `state` or `status`.", "promise", "tier", "source")
 	depend       = gauge("holdfast_dependent_images", "Images of instant restores that depend on Holdfast.")
 	unserved     = gauge("holdfast_unserved_images", "Those of them that nothing serves.")
 

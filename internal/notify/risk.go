@@ -19,6 +19,7 @@ var promises = map[string]struct{ name, risk, next string }{
 	"kit":     {"a recovery kit is kept elsewhere", "After the loss of this host nobody could open the vaults.", "holdfast kit write, store it outside the cloud, then holdfast kit confirm"},
 	"copies":  {"enough copies on storage of their own", "One storage system less, and there may be no copy left.", "holdfast replicate"},
 	"offsite": {"a copy offsite", "The loss of the site would be the loss of the data.", "holdfast replicate"},
+	"daemon":  {"the daemon's SOURCE is in order", "What it does, or tells, is not what holdfast.yml says.", "holdfast queue"},
 	"locked":  {"copies that nobody can delete", "Who gets hold of the keys could delete the copies too.", "holdfast doctor"},
 }
 

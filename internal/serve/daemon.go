@@ -71,6 +71,7 @@ type Daemon struct {
 	rebuild  bool              // the state was lost: the first look tells when jobs were last done
 	root     context.Context   // of the work
 	troubles map[string]string // what the operator has to see to, by what it is about
+	blind    error             // why the last look saw nothing
 	working  sync.WaitGroup
 	tell     teller
 	begun    chan struct{} // closed when it works
@@ -146,9 +147,7 @@ func (d *Daemon) Reload() {
 	} else {
 		d.trouble("config", "")
 		d.opts.Say("the configuration was read anew")
-		if d.overview != nil { // who listens from now on knows nothing
-			d.tell.overview(*d.overview)
-		}
+		d.show() // who listens from now on knows nothing
 		if d.root != nil && d.root.Err() == nil {
 			d.look()
 		}
@@ -166,10 +165,11 @@ func (d *Daemon) trouble(about, text string) {
 	if text == "" {
 		d.opts.Say(about + ": the trouble is over")
 		delete(d.troubles, about)
-		return
+	} else {
+		d.opts.Say(text)
+		d.troubles[about] = text
 	}
-	d.troubles[about] = text
-	d.opts.Say(text)
+	d.show()
 }
 
 // Work keeps the schedule until ctx ends, then stops what runs, which is gone on with at the next start.

@@ -116,9 +116,9 @@ func (d *Daemon) again(r *Run, res job.Result) time.Time {
 	return t.At
 }
 
-// pending is the place of a try of the same at the same places.
+// pending is the place of a try that leaves nothing to do of a step.
 func (d *Daemon) pending(s job.Step) int {
-	return slices.IndexFunc(d.st.Tries, func(t Try) bool { return covers(s, t.Steps[0]) })
+	return slices.IndexFunc(d.st.Tries, func(t Try) bool { return covers(t.Steps[0], s) })
 }
 
 // covers reports whether a step that is done leaves nothing to do of another.
@@ -146,9 +146,19 @@ func (d *Daemon) policy(name string, s job.Step, res job.Result) (p config.Retry
 	return p, p.After > 0
 }
 
-// settle drops the tries of what was done now.
-func (d *Daemon) settle(s job.Step) {
-	d.st.Tries = slices.DeleteFunc(d.st.Tries, func(t Try) bool { return covers(s, t.Steps[0]) })
+// settle takes from the tries of what was done now what the run has done and is about to do. What else was to follow is due at once.
+func (d *Daemon) settle(r *Run) {
+	done := func(s job.Step) bool {
+		return slices.ContainsFunc(r.Steps[r.Next:], func(of job.Step) bool { return covers(of, s) })
+	}
+	d.st.Tries = slices.DeleteFunc(d.st.Tries, func(t Try) bool {
+		return covers(r.step(), t.Steps[0]) && !slices.ContainsFunc(t.Steps, func(s job.Step) bool { return !done(s) })
+	})
+	for i := range d.st.Tries {
+		if t := &d.st.Tries[i]; covers(r.step(), t.Steps[0]) {
+			t.Steps, t.At = slices.DeleteFunc(slices.Clone(t.Steps), done), d.opts.Now().UTC()
+		}
+	}
 }
 
 // rebuildFrom takes the last time of each job from what the tiers hold. Of what they do not tell, times from now on count.

@@ -123,7 +123,7 @@ func (d *Daemon) doStep(ctx context.Context, r *Run) {
 func (d *Daemon) conclude(r *Run, res job.Result) {
 	res.Run, res.Job, res.Due, res.Try = r.ID, r.Job, r.Due, r.Try
 	if res.Good() {
-		d.settle(r.step())
+		d.settle(r)
 	} else {
 		res.Again = d.again(r, res)
 	}

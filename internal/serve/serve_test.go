@@ -49,7 +49,8 @@ type world struct {
 	queues   int
 	looks    int
 	heard    int
-	peek     func() // when something was written
+	last     coverage.Overview // that was heard
+	peek     func()            // when something was written
 }
 
 func newWorld(t *testing.T, cfg string) *world {
@@ -148,10 +149,11 @@ func (e ears) Queue(Queue) {
 	e.w.queues++
 }
 
-func (e ears) Overview(coverage.Overview) {
+func (e ears) Overview(o coverage.Overview) {
 	e.w.mu.Lock()
 	defer e.w.mu.Unlock()
 	e.w.heard++
+	e.w.last = o
 }
 
 // runs works as a daemon while do goes on, then ends it politely.

@@ -2,6 +2,7 @@ package serve
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -137,18 +138,36 @@ func (st *state) lastOf(name string) (last *job.Result) {
 
 // saw takes in what a look found.
 func (d *Daemon) saw(o *coverage.Overview, err error) {
+	d.blind = err
 	if err != nil {
 		d.trouble("status", fmt.Sprintf("what is protected cannot be told: %v", err))
 	} else {
-		d.trouble("status", "")
 		d.overview = o
+		d.trouble("status", "")
 		if err := d.store.saveOverview(o); err != nil {
 			d.trouble("state", fmt.Sprintf("the overview cannot be written: %v; make room in %s", err, d.store.dir))
 		}
-		d.tell.overview(*o)
+		d.show()
 	}
 	if d.rebuild {
 		d.rebuildFrom(o)
 	}
 	d.changed()
+}
+
+// show tells the listeners what is protected, as far as the daemon knows: what it has trouble with itself is a broken promise too, and
+// after a look that saw nothing no tier is known to be there.
+func (d *Daemon) show() {
+	if d.overview == nil {
+		return
+	}
+	o := *d.overview
+	o.Broken = slices.Clone(o.Broken)
+	if d.blind != nil {
+		o.Darken(d.blind.Error())
+	}
+	for _, about := range slices.Sorted(maps.Keys(d.troubles)) {
+		o.Broken = append(o.Broken, coverage.Broken{Promise: "daemon", Source: about, Text: d.troubles[about]})
+	}
+	d.tell.overview(o)
 }
