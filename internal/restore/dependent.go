@@ -53,7 +53,11 @@ const dependentsDir = "instant"
 
 // Dependents lists the images that depend on Holdfast, by what is in its state directory, the oldest first.
 func Dependents(state string) ([]Dependent, error) {
-	names, err := filepath.Glob(filepath.Join(state, dependentsDir, "*.json"))
+	return dependentsIn(filepath.Join(state, dependentsDir))
+}
+
+func dependentsIn(dir string) ([]Dependent, error) {
+	names, err := filepath.Glob(filepath.Join(dir, "*.json"))
 	if err != nil {
 		return nil, err
 	}

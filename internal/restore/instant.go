@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -213,6 +214,10 @@ func (i *Instant) serving(ctx context.Context, do func(context.Context) error) e
 	}
 	s := serve.Start(l, i.record.Token, i.what, i.unread)
 	defer s.Close()
+	if err := i.protect(ctx); err != nil { // no reason to let anybody wait for the image
+		i.r.emit(event.Event{Kind: event.Note, Component: i.target.String(),
+			Text: fmt.Sprintf("its point is not on hold, and a prune may remove it before all is copied: %v; holdfast points hold %s", err, i.record.Point)})
+	}
 	return i.because(do(ctx))
 }
 
@@ -238,6 +243,41 @@ func (i *Instant) listen(ctx context.Context) (net.Listener, error) {
 		return nil, errors.Join(err, i.unbegun(), l.Close())
 	}
 	return l, nil
+}
+
+// needed is why the points of instant restores are on hold.
+const needed = "an instant restore is on its way whose image can be read only as long as the point is there"
+
+// protect keeps the point from being removed until nothing depends on it any more.
+func (i *Instant) protect(ctx context.Context) error {
+	holds, err := i.r.Vault.Holds(ctx)
+	if _, held := holds[i.record.Point]; err != nil || held {
+		return err
+	}
+	return i.r.Vault.Hold(ctx, i.record.Point, point.Hold{Reason: needed, By: "restore " + i.record.ID, At: i.r.Now().UTC()})
+}
+
+// forget ends the record, and the hold of the point unless somebody else wants it. That it could not be released costs only room.
+func (i *Instant) forget(ctx context.Context) error {
+	if err := i.record.forget(); err != nil {
+		return err
+	}
+	if err := i.unprotect(ctx); err != nil {
+		i.r.emit(event.Event{Kind: event.Note, Component: i.target.String(), Text: "release its point by hand: " + err.Error()})
+	}
+	return nil
+}
+
+func (i *Instant) unprotect(ctx context.Context) error {
+	all, err := dependentsIn(i.record.dir)
+	if err != nil || slices.ContainsFunc(all, func(d Dependent) bool { return d.Point == i.record.Point }) {
+		return err
+	}
+	holds, err := i.r.Vault.Holds(ctx)
+	if err != nil || holds[i.record.Point].Reason != needed {
+		return err
+	}
+	return i.r.Vault.Release(ctx, i.record.Point)
 }
 
 // unbegun leaves nothing of a restore that could not begin.

@@ -40,7 +40,7 @@ func (i *Instant) finish(ctx context.Context) error {
 	if err := i.snapshot(ctx); err != nil {
 		return err
 	}
-	return i.record.forget()
+	return i.forget(ctx)
 }
 
 func (i *Instant) tellUsable() {
@@ -64,7 +64,7 @@ func (i *Instant) prepare(ctx context.Context) error {
 		return err
 	}
 	if _, ierr := i.on.Info(ctx, i.target); cephcmd.IsNotFound(ierr) || cephcmd.IsExists(err) {
-		return errors.Join(err, i.record.forget()) // nothing depends on it
+		return errors.Join(err, i.forget(ctx)) // nothing depends on it
 	}
 	return err
 }
@@ -247,14 +247,14 @@ func (i *Instant) abort(ctx context.Context) error {
 	m, err := i.on.Migration(ctx, i.target)
 	switch {
 	case cephcmd.IsNotFound(err):
-		return i.record.forget()
+		return i.forget(ctx)
 	case err != nil:
 		return err
 	case m == nil && i.record.Stage == Planned:
 		if err := i.clear(ctx); err != nil {
 			return err
 		}
-		return i.record.forget()
+		return i.forget(ctx)
 	case m == nil:
 		return problem.New(problem.Failed, "remove the image if you want to: rbd rm "+i.target.String()+"; then: "+i.record.ResumeCommand(),
 			"%s is complete and depends on nothing", i.target)
@@ -268,5 +268,5 @@ func (i *Instant) abort(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("remove %s: %w", i.target, err)
 	}
-	return i.record.forget()
+	return i.forget(ctx)
 }
