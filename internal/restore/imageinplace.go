@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -154,12 +155,19 @@ func (i *ImageInPlace) compare(ctx context.Context) error {
 		i.plan.Notes = append(i.plan.Notes, "no snapshot of ours is left on it, so that all of it is read and compared")
 		return nil
 	}
-	changed, err := i.on.Changed(ctx, i.spec(), i.since, cephcmd.Objects)
+	changed, err := i.on.Changed(ctx, i.spec(), i.since, i.mapped())
 	if err != nil {
 		return err
 	}
 	i.differ(changed)
 	return nil
+}
+
+// mapped reports whether the object map can tell what changed since the base: not if the image may have been rolled back to an
+// older snapshot, whose map it then has.
+func (i *ImageInPlace) mapped() cephcmd.Precision {
+	older := slices.ContainsFunc(i.live.Snapshots, func(s cephcmd.Snapshot) bool { return s.ID < i.base.identity.SnapshotID })
+	return cephcmd.Precision(!older && !i.base.identity.Older)
 }
 
 // differ concludes from what changed since the base where the image may differ from the copy, and what is to be written.
@@ -262,7 +270,7 @@ func (i *ImageInPlace) keep(ctx context.Context) error {
 	})
 	if i.base != nil {
 		g.Go(func() (err error) {
-			changed, err = i.on.Changed(ctx, spec.At(i.kept), i.since, cephcmd.Objects)
+			changed, err = i.on.Changed(ctx, spec.At(i.kept), i.since, i.mapped())
 			return err
 		})
 	}

@@ -183,6 +183,9 @@ func (c *capture) precision(ctx context.Context) (cephcmd.Precision, error) {
 	if c.compare || !c.info.Has("fast-diff") || len(c.info.Flags) > 0 {
 		return cephcmd.Extents, nil
 	}
+	if c.from != "" && c.mapped() == cephcmd.Extents {
+		return cephcmd.Extents, nil
+	}
 	bytes := c.changed
 	if c.streamFrom() == "" {
 		all, err := c.pool.cluster.Changed(ctx, c.spec().At(c.snapshot.Name), "", cephcmd.Objects)

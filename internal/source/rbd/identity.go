@@ -2,6 +2,7 @@ package rbd
 
 import (
 	"encoding/json"
+	"slices"
 
 	"holdfast/internal/cephcmd"
 	"holdfast/internal/point"
@@ -24,6 +25,8 @@ type Identity struct {
 	Parent     *cephcmd.Parent `json:"parent,omitempty"`
 	// Increments counts the runs since the image was last read in full.
 	Increments int `json:"increments"`
+	// Older says that the image had older snapshots than this one, which it may be rolled back to.
+	Older bool `json:"older,omitempty"`
 }
 
 // Doubt is what the identity of a failed capture calls its reason not to build on the copy before it.
@@ -49,6 +52,19 @@ func (id Identity) facts() map[string]any {
 	return out
 }
 
+// older reports whether the image has snapshots that are older than one, but for that of a name.
+func (i *image) older(than int64, but string) bool {
+	return slices.ContainsFunc(i.Snapshots, func(s cephcmd.Snapshot) bool { return s.ID < than && s.Name != but })
+}
+
+// mapped reports whether the object map can tell what changed since the earlier copy. A rollback gives the image the map that the
+// snapshot it goes back to was made with, whose clean objects count as not written since the snapshot of the copy, though they were.
+func (i *image) mapped() cephcmd.Precision {
+	base, _ := i.Image.Snapshot(i.from)
+	before, err := IdentityOf(i.copy.Component)
+	return cephcmd.Precision(err == nil && !before.Older && !i.older(base.ID, base.Name))
+}
+
 // identity is what a capture is a copy of.
 func (s *Source) identity(i *image) Identity {
 	id := Identity{
@@ -56,6 +72,7 @@ func (s *Source) identity(i *image) Identity {
 		Snapshot: i.snapshot.Name, SnapshotID: i.snapshot.ID, Size: i.snapshot.Size, Piece: i.pool.Piece,
 		Order: i.info.Order, Features: i.info.Features, DataPool: i.info.DataPool, Parent: i.info.Parent,
 	}
+	id.Older = i.older(i.snapshot.ID, i.from)
 	if i.from == "" {
 		return id
 	}
