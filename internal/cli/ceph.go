@@ -132,12 +132,18 @@ func (c copies) all(ctx context.Context) (map[string]rbd.Copy, error) {
 			found[k.Name] = copied
 		}
 	}
-	return found, c.addKept(ctx, found)
+	return found, c.addKept(ctx, found, points)
 }
 
 // addKept puts what runs that were cut off had kept in the place of older copies.
-func (c copies) addKept(ctx context.Context, found map[string]rbd.Copy) error {
+func (c copies) addKept(ctx context.Context, found map[string]rbd.Copy, points []point.Point) error {
 	kept, err := backup.Checkpoints(ctx, c.vault, rbd.SourceName)
+	replace(found, kept, points)
+	return err
+}
+
+// replace puts the copies of checkpoints in the place of older ones, with what failed captures found wrong with them since.
+func replace(found map[string]rbd.Copy, kept []backup.Checkpoint, points []point.Point) {
 	for _, checkpoint := range kept {
 		for _, k := range checkpoint.Components {
 			if have, ok := found[k.Name]; !ok || k.Started.After(have.Component.Started) {
@@ -145,5 +151,11 @@ func (c copies) addKept(ctx context.Context, found map[string]rbd.Copy) error {
 			}
 		}
 	}
-	return err
+	for _, p := range points {
+		for _, k := range p.Components {
+			if copied, ok := found[k.Name]; ok && copied.Killed && k.State != point.Good && k.Started.After(copied.Component.Started) {
+				doubt(found, p, k)
+			}
+		}
+	}
 }

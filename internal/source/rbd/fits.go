@@ -31,13 +31,22 @@ func (j *judge) fits(s config.Selector, i *image) answer {
 	if s.Name != "" {
 		named, _ = path.Match(s.Name, i.Name) // its form was checked with the configuration
 	}
-	if s.Pool != "" && s.Pool != i.pool.Name || !named || s.Larger > 0 && i.Size <= s.Larger || s.Smaller > 0 && i.Size >= s.Smaller {
+	sized := i.sized(s)
+	if s.Pool != "" && s.Pool != i.pool.Name || !named || sized == no {
 		return no
 	}
 	if !s.NeedsRows() {
-		return yes
+		return sized
 	}
-	return j.fitsRows(s, i)
+	return min(sized, j.fitsRows(s, i))
+}
+
+// sized reports whether an image is as large as the selector says. Of one that cannot be opened nobody knows.
+func (i *image) sized(s config.Selector) answer {
+	if i.Err != nil && (s.Larger > 0 || s.Smaller > 0) {
+		return maybe
+	}
+	return is((s.Larger == 0 || i.Size > s.Larger) && (s.Smaller == 0 || i.Size < s.Smaller))
 }
 
 // fitsRows looks at what the databases say.
