@@ -32,6 +32,8 @@ type Cluster struct {
 	places    []place
 	size      int64
 	moved     int // how many nodes' datadirs may have been moved aside
+	ahead     int // the node that the old cluster is to be started from, which is stopped last; -1 when none was Synced
+	stopped   bool
 }
 
 // Cluster plans the restore of a shard onto its nodes. It only looks.
@@ -127,7 +129,9 @@ func (k *Cluster) ask(ctx context.Context) []answer {
 // checkLive looks for those who still write, and compares the running cluster, or what is left of it, with the copy.
 func (k *Cluster) checkLive(ctx context.Context) {
 	answered := false
-	for i, a := range k.ask(ctx) {
+	all := k.ask(ctx)
+	k.ahead = aheadOf(all)
+	for i, a := range all {
 		n := k.o.Nodes[i]
 		if a.err != nil {
 			k.checkIdentity(n.Name, k.places[i].uuid)
@@ -220,7 +224,22 @@ func (k *Cluster) undo(moved int) []string {
 	for i, n := range k.o.Nodes[:moved] {
 		steps = append(steps, fmt.Sprintf("on %s, with all servers stopped: %s", n.Name, k.places[i].undo()))
 	}
-	return append(steps, "start the old cluster anew from "+k.o.Nodes[0].Name+", which was stopped last, and let the others join it")
+	return append(steps, k.restart())
+}
+
+// aheadOf is the first node that was a Synced member of the cluster, -1 if there is none: one that was not may lack what the
+// others have committed since.
+func aheadOf(all []answer) int {
+	return slices.IndexFunc(all, func(a answer) bool { return a.err == nil && (a.Synced && a.Primary || !a.Galera) })
+}
+
+// restart tells how the old cluster is started.
+func (k *Cluster) restart() string {
+	if k.ahead < 0 {
+		return "start the old cluster anew from the node that was ahead: the one with the highest seqno in its grastate.dat, or, where that is -1, " +
+			"with the highest position that mariadbd --wsrep-recover tells; no node was Synced when it was asked. Let the others join it"
+	}
+	return "start the old cluster anew from " + k.o.Nodes[k.ahead].Name + ", which was stopped last, and let the others join it"
 }
 
 func (k *Cluster) names() []string {

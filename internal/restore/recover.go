@@ -34,7 +34,11 @@ func (k *Cluster) Execute(ctx context.Context) error {
 // afterwards is the hint of a restore that failed once the servers were asked to stop.
 func (k *Cluster) afterwards(err error) string {
 	hint := "the old datadirs are kept. To take the restore back: "
-	if k.moved == 0 {
+	switch {
+	case k.moved == 0 && !k.stopped:
+		return strings.TrimPrefix(problem.HintOf(err)+fmt.Sprintf("; no datadir was touched. The prepared copy stays in %s on %s for the next run of this restore; remove it to give that up. "+
+			"To go on as before: while a server still runs, start those that were stopped, which join it. Only if none runs, %s", k.staging(), k.o.Nodes[0].Name, k.restart()), "; ")
+	case k.moved == 0:
 		hint = fmt.Sprintf("no datadir was touched. The prepared copy stays in %s on %s for the next run of this restore; remove it to give that up. To go on as before: ",
 			k.staging(), k.o.Nodes[0].Name)
 	}
@@ -93,14 +97,25 @@ func (k *Cluster) replace(ctx context.Context) error {
 	return k.r.step("check the cluster", func() error { return k.check(ctx) })
 }
 
-// stopAll stops the first node last, so that it is the one that may bootstrap should the restore be taken back, and one
-// at a time: when two of three leave at once, the third loses its quorum, and Galera forgets that it was the last.
+// stopAll stops a Synced node last, the first where it is one, so that it is the one that may bootstrap should the restore be
+// taken back, and one at a time: when two of three leave at once, the third loses its quorum, and Galera forgets that it was
+// the last. Which nodes are Synced is asked again: writing the copy took its time.
 func (k *Cluster) stopAll(ctx context.Context) error {
+	k.ahead = aheadOf(k.ask(ctx))
+	k.plan.Undo = k.undo(len(k.o.Nodes))
+	last := max(k.ahead, 0)
 	for i := len(k.o.Nodes) - 1; i >= 0; i-- {
+		if i == last {
+			continue
+		}
 		if err := k.stop(ctx, k.o.Nodes[i]); err != nil {
 			return err
 		}
 	}
+	if err := k.stop(ctx, k.o.Nodes[last]); err != nil {
+		return err
+	}
+	k.stopped = true
 	return nil
 }
 
