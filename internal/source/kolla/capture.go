@@ -192,12 +192,27 @@ func (c *capture) judge(err error) error {
 func tarCommand(roots []string) []string {
 	args := []string{
 		"tar", "--create", "--file=-", "--format=posix", "--numeric-owner", "--xattrs", "--xattrs-include=*", "--acls", "--selinux",
-		"--sparse", "--sort=name", "--quoting-style=escape", "--exclude=*.log", "--exclude=*.pid", "--directory=/", "--",
+		"--sparse", "--sort=name", "--quoting-style=escape", "--exclude=*.log", "--exclude=*.pid", "--directory=/", "--no-recursion",
 	}
+	for _, dir := range above(roots) { // else they would come back with an owner and a mode of nobody's choice
+		args = append(args, "./"+strings.TrimPrefix(dir, "/"))
+	}
+	args = append(args, "--recursion", "--")
 	for _, root := range roots {
 		args = append(args, "./"+strings.TrimPrefix(root, "/"))
 	}
 	return args
+}
+
+// above are the directories that lead to roots, the outer ones first.
+func above(roots []string) []string {
+	var dirs []string
+	for _, root := range roots {
+		for dir := path.Dir(path.Clean(root)); dir != "/" && dir != "."; dir = path.Dir(dir) {
+			dirs = append(dirs, dir)
+		}
+	}
+	return compact(dirs)
 }
 
 func (c *capture) note(format string, args ...any) {

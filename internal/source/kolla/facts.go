@@ -17,6 +17,7 @@ var factsScript string
 type facts struct {
 	values     map[string]string
 	containers []container // that run, by name
+	silent     bool        // the engine is there and does not tell which run
 }
 
 // container is one that runs on a host, with the image it was made from.
@@ -33,6 +34,9 @@ func (c *capture) facts(ctx context.Context) (facts, error) {
 		return facts{}, fmt.Errorf("ask what the host is: %w", err)
 	}
 	f := parseFacts(string(out))
+	if _, f.silent = f.values["engine_silent"]; f.silent {
+		delete(f.values, "engine_silent")
+	}
 	f.values["container_engine"] = engine
 	o := c.source.o.Globals
 	f.values["openstack_release"], f.values["base_distro"] = o.Release(), o.BaseDistro()
