@@ -55,6 +55,9 @@ func dumpArgs(f facts) []string {
 }
 
 func (d *logical) run(ctx context.Context) (source.Outcome, error) {
+	if err := d.plain(ctx); err != nil {
+		return source.Outcome{}, err
+	}
 	at := d.now()
 	var accounts []byte
 	var noAccounts error
@@ -91,6 +94,24 @@ func (d *logical) run(ctx context.Context) (source.Outcome, error) {
 		out.State, out.Reason = point.ComponentPartial, "mariadb-dump left something out: "+strings.Join(sum.Warnings, "; ")
 	}
 	return out, nil
+}
+
+// leaveOut are the options that have a dump leave out what it should hold.
+var leaveOut = []string{"ignore-table", "ignore-table-data", "ignore-database", "where", "no-data", "no-create-info"}
+
+// plain makes sure that no option file on the node has the dump leave anything out: the tool would end well all the same.
+func (d *logical) plain(ctx context.Context) error {
+	out, err := host.Output(ctx, d.node.Host, host.Cmd{Args: []string{d.tools.dump, "--print-defaults"}, Env: []string{"HOME=/nonexistent"}})
+	if err != nil {
+		return fmt.Errorf("ask %s for the options of the node's files: %w", d.tools.dump, err)
+	}
+	for _, word := range strings.Fields(string(out)) {
+		name, _, _ := strings.Cut(strings.ReplaceAll(strings.TrimPrefix(word, "--"), "_", "-"), "=")
+		if strings.HasPrefix(word, "--") && slices.Contains(leaveOut, name) {
+			return fmt.Errorf("an option file on the node has %s leave something out, by --%s", d.tools.dump, name)
+		}
+	}
+	return nil
 }
 
 // describe adds to id what the dump holds. The write set of its moment lies between those seen around it.
