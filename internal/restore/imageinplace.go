@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"time"
 
@@ -166,8 +165,7 @@ func (i *ImageInPlace) compare(ctx context.Context) error {
 // mapped reports whether the object map can tell what changed since the base: not if the image may have been rolled back to an
 // older snapshot, whose map it then has.
 func (i *ImageInPlace) mapped() cephcmd.Precision {
-	older := slices.ContainsFunc(i.live.Snapshots, func(s cephcmd.Snapshot) bool { return s.ID < i.base.identity.SnapshotID })
-	return cephcmd.Precision(!older && !i.base.identity.Older)
+	return cephcmd.Precision(!i.base.identity.Older && !rbd.Unseen(i.live.Snapshots, i.base.identity.SnapshotID, ""))
 }
 
 // differ concludes from what changed since the base where the image may differ from the copy, and what is to be written.

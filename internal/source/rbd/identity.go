@@ -2,7 +2,6 @@ package rbd
 
 import (
 	"encoding/json"
-	"slices"
 
 	"holdfast/internal/cephcmd"
 	"holdfast/internal/point"
@@ -25,7 +24,7 @@ type Identity struct {
 	Parent     *cephcmd.Parent `json:"parent,omitempty"`
 	// Increments counts the runs since the image was last read in full.
 	Increments int `json:"increments"`
-	// Older says that the image had older snapshots than this one, which it may be rolled back to.
+	// Older says that the image could be rolled back to an older snapshot than this one unseen: see Unseen.
 	Older bool `json:"older,omitempty"`
 }
 
@@ -52,17 +51,25 @@ func (id Identity) facts() map[string]any {
 	return out
 }
 
-// older reports whether the image has snapshots that are older than one, but for that of a name.
-func (i *image) older(than int64, but string) bool {
-	return slices.ContainsFunc(i.Snapshots, func(s cephcmd.Snapshot) bool { return s.ID < than && s.Name != but })
+// Unseen reports whether an image may have been rolled back to one of its snapshots from before that with an id, but for the one of a
+// name, without its object map showing that. A rollback gives the image the map of the snapshot that it goes back to, whose clean
+// objects count as not written since, though they were. Of the first snapshot no object is clean: when an older one is removed, Ceph
+// makes dirty in the next what it had.
+func Unseen(all []cephcmd.Snapshot, before int64, but string) bool {
+	older := 0
+	for _, s := range all {
+		if s.ID < before && s.Name != but {
+			older++
+		}
+	}
+	return older > 1
 }
 
-// mapped reports whether the object map can tell what changed since the earlier copy. A rollback gives the image the map that the
-// snapshot it goes back to was made with, whose clean objects count as not written since the snapshot of the copy, though they were.
+// mapped reports whether the object map can tell what changed since the earlier copy.
 func (i *image) mapped() cephcmd.Precision {
 	base, _ := i.Image.Snapshot(i.from)
 	before, err := IdentityOf(i.copy.Component)
-	return cephcmd.Precision(err == nil && !before.Older && !i.older(base.ID, base.Name))
+	return cephcmd.Precision(err == nil && !before.Older && !Unseen(i.Snapshots, base.ID, base.Name))
 }
 
 // identity is what a capture is a copy of.
@@ -72,7 +79,7 @@ func (s *Source) identity(i *image) Identity {
 		Snapshot: i.snapshot.Name, SnapshotID: i.snapshot.ID, Size: i.snapshot.Size, Piece: i.pool.Piece,
 		Order: i.info.Order, Features: i.info.Features, DataPool: i.info.DataPool, Parent: i.info.Parent,
 	}
-	id.Older = i.older(i.snapshot.ID, i.from)
+	id.Older = Unseen(i.Snapshots, i.snapshot.ID, i.from)
 	if i.from == "" {
 		return id
 	}

@@ -17,7 +17,8 @@ func TestMapIsNotAskedWhereARollbackMayBe(t *testing.T) {
 	}{
 		"only ours":    {[]cephcmd.Snapshot{ours}, false, cephcmd.Objects},
 		"a newer one":  {[]cephcmd.Snapshot{ours, {ID: 9, Name: "u"}}, false, cephcmd.Objects},
-		"an older one": {[]cephcmd.Snapshot{{ID: 3, Name: "u"}, ours}, false, cephcmd.Extents},
+		"an older one": {[]cephcmd.Snapshot{{ID: 3, Name: "u"}, ours}, false, cephcmd.Objects},
+		"two":          {[]cephcmd.Snapshot{{ID: 3, Name: "u0"}, {ID: 4, Name: "u1"}, ours}, false, cephcmd.Extents},
 		"there was":    {[]cephcmd.Snapshot{ours}, true, cephcmd.Extents},
 	} {
 		c := point.Component{Identity: Identity{Snapshot: "ours", SnapshotID: 7, Older: tc.older}.facts()}
