@@ -115,10 +115,22 @@ func holdsOf(t *testing.T, op *journey.Operator) (ids []string) {
 	return ids
 }
 
+// verifiedIn is when a point was found whole in the bucket, as far as is remembered.
+func verifiedIn(t *testing.T, op *journey.Operator, id string) string {
+	t.Helper()
+	var p point.Point
+	must(t, json.Unmarshal([]byte(op.Run("show", id, "--tier", "s3", "--json")), &p))
+	if at := p.Tiers[0].Verified; at != nil {
+		return at.String()
+	}
+	return "never"
+}
+
 // testAttack has everything deleted, reads what was, and takes it back.
 func testAttack(t *testing.T, l *lab.Lab, op *journey.Operator, id string) {
 	before := nextSecond(t, l, "locked").UTC().Format(time.RFC3339)
 	nextSecond(t, l, "locked")
+	known := verifiedIn(t, op, id)
 	hidden, refused, err := l.Attack(context.WithoutCancel(t.Context()), "locked")
 	must(t, err)
 	t.Logf("the attacker hid %d objects and was refused %d versions", hidden, refused)
@@ -130,6 +142,7 @@ func testAttack(t *testing.T, l *lab.Lab, op *journey.Operator, id string) {
 		t.Errorf("doctor says\n%s", out)
 	}
 	op.Run("verify", id, "--full", "--tier", "s3", "--at", before)
+	op.Fails(2, []string{"nothing can be healed there"}, "verify", id, "--heal", "--tier", "s3", "--at", before)
 	dir := filepath.Join(t.TempDir(), "past")
 	op.Run("restore", "ceph", id, "--to", dir, "--yes", "--tier", "s3", "--at", before)
 	if all, err := os.ReadDir(dir); err != nil || len(all) == 0 {
@@ -137,6 +150,9 @@ func testAttack(t *testing.T, l *lab.Lab, op *journey.Operator, id string) {
 	}
 	if out := op.Run("undelete", "s3", "--yes"); !strings.Contains(out, "blobs are back") {
 		t.Errorf("undelete says\n%s", out)
+	}
+	if is := verifiedIn(t, op, id); is != known {
+		t.Errorf("verified in the bucket %s, and %s before the past was verified", is, known)
 	}
 	op.Run("verify", id, "--full", "--tier", "s3")
 	if out := op.Run("undelete", "s3", "--yes"); !strings.Contains(out, "nothing was deleted") {
