@@ -15,7 +15,7 @@ import (
 // cutOff starts a run, waits until it exports an image and has kept as many before, and ends it. It returns the run's id.
 func (p *pool) cutOff(at string, kept int, end func(*journey.Run)) string {
 	p.t.Helper()
-	run := p.Start("backup", "rbd", "--parallel", "1")
+	run := p.Start("backup", "rbd", "--parallel", "1", "--limit", "8MiB") // so that an export is there for a while
 	run.FreezeChild(0, exporting(at))
 	begun, _ := run.Await(func(e event.Event) bool { return e.Kind == event.RunStarted })
 	told := fmt.Sprintf("checkpoint: %d ", kept)
