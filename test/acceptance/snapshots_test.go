@@ -81,12 +81,12 @@ func disksOfDeletedServers(t *testing.T, l *lab.Lab) {
 		}
 	}
 	for _, id := range rows[1:] {
-		if err := l.ChangeImages(t.Context(), (&lab.Image{Pool: "vms", Name: id + "_disk"}).Do("write", 0, 1<<20, 9)); err != nil {
+		if err := l.ChangeImages(t.Context(), (&lab.Image{Pool: "vms", Name: id + "_disk"}).Do("write", 0, 16<<20, 9)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	remove(before)
-	run := op.Start("backup", "rbd")
+	run := op.Start("backup", "rbd", "--limit", "4MiB") // so that the export is there for a while
 	reader := run.FreezeChild(0, func(p journey.Process) bool {
 		return p.Name() == "rbd" && p.Has("export-diff") && strings.Contains(strings.Join(p.Args, " "), during)
 	})

@@ -19,6 +19,7 @@ import (
 	"holdfast/internal/cli"
 	"holdfast/internal/job"
 	"holdfast/internal/serve"
+	"holdfast/test/journey"
 )
 
 // TestMain makes this program holdfast, for the daemon, its steps and an operator's commands.
@@ -44,12 +45,22 @@ const usual = "schedule:\n  zone: UTC\n"
 
 func newSite(t *testing.T) *site {
 	s := &site{t: t, dir: t.TempDir(), log: &bytes.Buffer{}}
+	t.Cleanup(s.quiet)
 	s.write("kolla/globals.yml", "kolla_internal_fqdn: x\n")
 	s.write("kolla/passwords.yml", "a: b\n")
 	s.write("hosts", inventory)
 	s.configure(usual)
 	s.does(0, "init", "--yes")
 	return s
+}
+
+// quiet waits until no process works in the site any more: the steps of a daemon that was killed end soon after it.
+func (s *site) quiet() {
+	s.await("every process of the site has ended", func() bool {
+		return !slices.ContainsFunc(journey.All(), func(p journey.Process) bool {
+			return strings.Contains(strings.Join(p.Args, " "), s.dir)
+		})
+	})
 }
 
 func (s *site) write(name, text string) {
