@@ -41,7 +41,8 @@ type Dependent struct {
 	Component string     `json:"component"`
 	Address   string     `json:"address"` // HOST:PORT
 	Token     string     `json:"token"`
-	Layout    string     `json:"layout"` // digest of what is served
+	Layout    string     `json:"layout"`             // digest of what is served
+	ImageID   string     `json:"image_id,omitempty"` // of the target, once it is usable
 	Stage     Stage      `json:"stage"`
 	Started   time.Time  `json:"started"`
 	Since     *time.Time `json:"usable_since,omitempty"`

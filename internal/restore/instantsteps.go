@@ -60,7 +60,13 @@ func (i *Instant) prepare(ctx context.Context) error {
 	id := i.copy.identity
 	shape := cephcmd.Shape{Order: id.Order, Features: id.Features, DataPool: id.DataPool}
 	err := i.r.step("prepare "+i.target.String(), func() error { return i.on.Prepare(ctx, i.target, shape, i.source()) })
-	if err == nil || ctx.Err() != nil {
+	if err == nil {
+		if there, err := i.prepared(ctx); err != nil || there {
+			return err
+		}
+		return i.foreign()
+	}
+	if ctx.Err() != nil {
 		return err
 	}
 	if _, ierr := i.on.Info(ctx, i.target); cephcmd.IsNotFound(ierr) || cephcmd.IsExists(err) {
@@ -78,6 +84,7 @@ func (i *Instant) prepared(ctx context.Context) (bool, error) {
 	case err != nil:
 		return false, err
 	case m != nil && strings.Contains(m.Source, i.url()):
+		i.record.ImageID = m.ImageID
 		return true, nil
 	case m != nil:
 		return false, i.foreign()
@@ -167,16 +174,28 @@ func (i *Instant) copied(ctx context.Context) error {
 	}
 }
 
-// state is how far the image has come, nil when it is like any other.
+// state is how far the image has come, nil when it is complete.
 func (i *Instant) state(ctx context.Context) (*cephcmd.Migration, error) {
 	m, err := i.on.Migration(ctx, i.target)
 	if cephcmd.IsNotFound(err) {
 		return nil, problem.New(problem.Failed, "if it was removed on purpose: holdfast restore abort --discard-writes "+i.record.ID, "%s is gone", i.target)
 	}
-	if err == nil && m != nil && !strings.Contains(m.Source, i.url()) {
+	if err != nil {
+		return nil, err
+	}
+	if m != nil && !strings.Contains(m.Source, i.url()) {
 		return nil, i.foreign()
 	}
-	return m, err
+	return m, i.same(ctx)
+}
+
+// same is an error when another image has taken the place of the one that was prepared.
+func (i *Instant) same(ctx context.Context) error {
+	info, err := i.on.Info(ctx, i.target)
+	if err == nil && info.ID != i.record.ImageID {
+		return i.foreign()
+	}
+	return err
 }
 
 // follow tells how much is copied.
@@ -256,6 +275,9 @@ func (i *Instant) abort(ctx context.Context) error {
 		}
 		return i.forget(ctx)
 	case m == nil:
+		if err := i.same(ctx); err != nil {
+			return err
+		}
 		return problem.New(problem.Failed, "remove the image if you want to: rbd rm "+i.target.String()+"; then: "+i.record.ResumeCommand(),
 			"%s is complete and depends on nothing", i.target)
 	case !strings.Contains(m.Source, i.url()):

@@ -35,7 +35,7 @@ type instantScene struct {
 func newInstantScene(t *testing.T, name string, mib, runs int) *instantScene {
 	t.Helper()
 	l := labtest.Shared(t, labtest.Hosts, labtest.EmptyCeph)
-	site := journey.NewSite(t, l, nil)
+	site := journey.NewSite(t, l, func(config string) string { return config + "  include:\n    - {name: " + name + "}\n" })
 	s := &instantScene{t: t, lab: l, site: site, op: journey.At(t, site), image: "volumes/" + name}
 	s.rbd("create", "--size", fmt.Sprintf("%dM", mib), s.image)
 	s.fill(mib, runs)

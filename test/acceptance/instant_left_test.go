@@ -32,16 +32,43 @@ func TestInstantRestoreAfterACutPrepare(t *testing.T) {
 	s.ended()
 }
 
+// TestInstantRestoreWhoseImageIsReplaced takes no other image for the one that it had made usable.
+func TestInstantRestoreWhoseImageIsReplaced(t *testing.T) {
+	s := newInstantScene(t, "replaced", 128, 10)
+	file, record := s.cutUsable("vms/replaced")
+	if err := os.WriteFile(file, record, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.rbd("create", "--size", "128M", "vms/replaced")
+	s.op.Fails(1, []string{"vms/replaced was made by something else"}, "restore", "resume")
+	s.op.Fails(1, []string{"vms/replaced was made by something else"}, "restore", "abort", s.depending()[0].ID, "--discard-writes")
+	s.rbd("rm", "vms/replaced")
+	s.op.Fails(1, []string{"vms/replaced is gone"}, "restore", "resume")
+	s.op.Run("restore", "abort", s.depending()[0].ID, "--discard-writes")
+	s.ended()
+}
+
 // cutPrepare leaves the state of a restore whose prepare had no effect yet.
 func (s *instantScene) cutPrepare(image string) {
+	s.t.Helper()
+	file, record := s.cutUsable(image)
+	record = bytes.Replace(record, []byte(`"stage": "usable"`), []byte(`"stage": "planned"`), 1)
+	at := strings.Index(string(record), `,
+  "usable_since"`)
+	if err := os.WriteFile(file, append(record[:at:at], "\n}\n"...), 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// cutUsable returns the state that a restore keeps while its image is usable, and where; the restore is killed and undone.
+func (s *instantScene) cutUsable(image string) (file string, record []byte) {
 	s.t.Helper()
 	run := s.instant(image)
 	if _, ok := run.Await(usable); !ok {
 		s.t.Fatalf("never usable: %+v", run.Wait())
 	}
-	var record []byte
 	d := s.depending()[0]
-	file := filepath.Join(s.site.State, "instant", d.ID+".json")
+	file = filepath.Join(s.site.State, "instant", d.ID+".json")
 	s.frozen(run, func() {
 		var err error
 		if record, err = os.ReadFile(file); err != nil {
@@ -50,10 +77,5 @@ func (s *instantScene) cutPrepare(image string) {
 		run.Kill()
 	})
 	s.op.Run("restore", "abort", d.ID, "--discard-writes")
-	record = bytes.Replace(record, []byte(`"stage": "usable"`), []byte(`"stage": "planned"`), 1)
-	at := strings.Index(string(record), `,
-  "usable_since"`)
-	if err := os.WriteFile(file, append(record[:at:at], "\n}\n"...), 0o600); err != nil {
-		s.t.Fatal(err)
-	}
+	return file, record
 }
