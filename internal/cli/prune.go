@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -152,6 +153,8 @@ func (a *app) planTier(ctx context.Context, cfg *config.Config, n int, v *vault.
 	}
 	if lease != nil {
 		in.Store = lease.Time()
+	} else if in.Points, err = a.staying(ctx, v, in.Points); err != nil {
+		return nil, err
 	}
 	plan, err := retention.Decide(in)
 	if err != nil {
@@ -163,4 +166,19 @@ func (a *app) planTier(ctx context.Context, cfg *config.Config, n int, v *vault.
 	}
 	res.Reclaim, err = a.reclaimable(ctx, v, res)
 	return res, err
+}
+
+// staying leaves out the points that leave before a prune plans, since one that was cut off had begun with them.
+func (a *app) staying(ctx context.Context, v *vault.Vault, points []retention.Held) ([]retention.Held, error) {
+	leaving, err := v.Leaving(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(points, func(h retention.Held) bool {
+		leaves := slices.Contains(leaving, h.ID)
+		if leaves {
+			a.warn("the removal of point " + h.ID + " was cut off, and the next prune of tier " + v.Location().Tier + " ends it")
+		}
+		return leaves
+	}), nil
 }

@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"testing"
 	"time"
+
+	"holdfast/internal/point"
 )
 
 // prunerEnv makes the test binary a process that removes the first points of the vault it names and reclaims their space in
@@ -186,6 +188,13 @@ func TestCutRemoval(t *testing.T) {
 			}
 			allWhole(t, loc, left)
 			v = openVault(t, loc)
+			points, err := v.Points(ctx)
+			check(t, err)
+			leaving, err := v.Leaving(ctx)
+			check(t, err)
+			if stay := slices.DeleteFunc(points, func(p point.Point) bool { return slices.Contains(leaving, p.ID) }); len(stay) != want {
+				t.Errorf("%d points will stay, of %d; leaving: %q", len(stay), want, leaving)
+			}
 			own(t, v, false).Release()
 			allWhole(t, loc, want)
 			begun, err := v.removals(ctx)

@@ -5,9 +5,12 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
+	"maps"
 	"slices"
 
 	"github.com/kopia/kopia/repo/blob"
+
+	"holdfast/internal/problem"
 )
 
 // removalBlobs name the points that are on their way out, so that what a kill leaves of them is finished by the next owner and
@@ -56,6 +59,18 @@ func (v *Vault) leaving(ctx context.Context, pointID string) bool {
 		}
 	}
 	return false
+}
+
+// Leaving returns the points whose removal was cut off once it could not be taken back: the next owner ends it before anything else.
+func (v *Vault) Leaving(ctx context.Context) ([]string, error) {
+	begun, err := v.removals(ctx)
+	if err == nil {
+		var gone []string
+		if gone, err = v.unrecorded(ctx, slices.Concat(slices.Collect(maps.Values(begun))...)); err == nil {
+			return gone, nil
+		}
+	}
+	return nil, problem.Wrap(err, "list removals of vault", v.loc.URL)
 }
 
 // finishRemovals does the rest of what owners who died had begun to remove. A point that has its record yet is whole, and stays: what
