@@ -170,6 +170,30 @@ func TestIndexesThatCannotBeReached(t *testing.T) {
 	}
 }
 
+// TestRescueBesideAnOwner waits for who may be reclaiming space by the indexes that a rescue would change.
+func TestRescueBesideAnOwner(t *testing.T) {
+	v := newVault(t)
+	writeShared(t, v, "p1")
+	l := own(t, v, false)
+	before := blobs(t, v.Location(), "xn")
+	for _, file := range before {
+		flip(t, file, 0, 4096)
+	}
+	opts := OpenOptions{Cloud: testCloud, State: t.TempDir()}
+	if _, err := Rescue(t.Context(), v.Location(), testPass, opts); err == nil || !strings.Contains(err.Error(), "in use: prune") {
+		t.Errorf("beside a prune: %v", err)
+	}
+	if after := blobs(t, v.Location(), "xn"); !slices.Equal(after, before) {
+		t.Errorf("indexes %q, before %q", after, before)
+	}
+	l.Release()
+	r, err := Rescue(t.Context(), v.Location(), testPass, opts)
+	if err != nil || len(r.Done) == 0 {
+		t.Fatalf("after it: %q, %v", r.Done, err)
+	}
+	check(t, r.Close(t.Context()))
+}
+
 // unreadable is a storage that is out of reach.
 type unreadable struct{ *reads }
 

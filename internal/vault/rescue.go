@@ -144,18 +144,23 @@ func (r *rescuer) indexes(ctx context.Context) (*Vault, error) {
 	}
 	defer blind.repo.Close(context.WithoutCancel(ctx))
 	blind.store.Storage = real
-	done, err := blind.dropBadIndexes(ctx, r.opts.State)
+	lease, err := blind.lease(ctx, leaseOwn, "the rescue of its indexes") // who reclaims space goes by them
 	if err != nil {
 		return nil, err
+	}
+	defer lease.Release()
+	done, err := blind.dropBadIndexes(lease.Context(), r.opts.State)
+	if err != nil {
+		return nil, lease.failure(err)
 	}
 	r.done = append(r.done, done...)
 	v, err := Open(ctx, r.loc, r.pass, r.opts)
 	if err != nil {
 		return nil, err
 	}
-	n, _, err := v.nameAgain(ctx, true)
+	n, _, err := v.nameAgain(lease.Context(), true)
 	if err != nil {
-		return nil, errors.Join(err, v.Close(ctx))
+		return nil, errors.Join(lease.failure(err), v.Close(ctx))
 	}
 	r.done = append(r.done, namedAgain(n))
 	return v, nil
