@@ -129,6 +129,7 @@ func (a *app) unwanted(ctx context.Context, cfg *config.Config, t config.Tier, f
 	if err := g.Wait(); err != nil {
 		return nil, err
 	}
+	maps.DeleteFunc(holds, func(_ string, h point.Hold) bool { return !h.Spreads(t.Name) })
 	maps.Copy(in.Holds, holds)
 	in.Points = heldPoints(points, a.findings(cfg, t.Name), nil)
 	plan, err := retention.Decide(in)

@@ -254,7 +254,9 @@ func (i *Instant) protect(ctx context.Context) error {
 	if _, held := holds[i.record.Point]; err != nil || held {
 		return err
 	}
-	return i.r.Vault.Hold(ctx, i.record.Point, point.Hold{Reason: needed, By: "restore " + i.record.ID, At: i.r.Now().UTC()})
+	return i.r.Vault.Hold(ctx, i.record.Point, point.Hold{
+		Reason: needed, By: "restore " + i.record.ID, At: i.r.Now().UTC(), Tier: i.r.Vault.Location().Tier,
+	})
 }
 
 // forget ends the record, and the hold of the point unless somebody else wants it. That it could not be released costs only room.

@@ -99,7 +99,7 @@ func (h *healer) missingHolds(ctx context.Context, vf *verifier) error {
 	for _, o := range h.others {
 		holds, _ := o.Holds(ctx) // one that cannot tell is no help
 		for id, hold := range holds {
-			if _, ok := have[id]; ok || vf.each[id] == nil {
+			if _, ok := have[id]; ok || vf.each[id] == nil || !hold.Spreads(h.v.loc.Tier) {
 				continue
 			}
 			if err := h.v.keepHold(ctx, id, hold); err != nil {

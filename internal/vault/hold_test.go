@@ -70,15 +70,18 @@ func TestReleaseCutOff(t *testing.T) {
 	check(t, v.Delete(t.Context(), "p1"))
 }
 
-// TestHoldTravels: a point that is on hold is so where it is copied to.
+// TestHoldTravels: a point that is on hold is so where it is copied to, unless one tier alone holds it.
 func TestHoldTravels(t *testing.T) {
 	first := newVault(t)
 	heldPoint(t, first, "p1")
 	heldPoint(t, first, "p2")
 	want := map[string]point.Hold{"p1": {Reason: "audit", By: "root", At: testTime}}
 	check(t, first.Hold(t.Context(), "p1", want["p1"]))
+	check(t, first.Hold(t.Context(), "p2", point.Hold{Reason: "read from here", Tier: first.Location().Tier}))
 	second := secondVault(t, first)
 	replicate(t, first, second)
+	_, err := second.Heal(t.Context(), "", []*Vault{first}, VerifyOptions{Depth: Structure})
+	check(t, err)
 	got, err := second.Holds(t.Context())
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {
 		t.Errorf("%v (-want +got)\n%s", err, diff)

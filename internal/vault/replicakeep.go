@@ -246,7 +246,7 @@ func (c *carrier) seal(ctx context.Context, p *sealedPoint) error {
 		}
 		rec.Snapshots = append(rec.Snapshots, m)
 	}
-	if h, ok := c.r.onHold[rec.Point.ID]; ok {
+	if h, ok := c.r.onHold[rec.Point.ID]; ok && h.Spreads(c.r.to.loc.Tier) {
 		if err := c.r.to.keepHold(ctx, rec.Point.ID, h); err != nil {
 			return err
 		}
