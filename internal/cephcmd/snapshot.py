@@ -1,4 +1,4 @@
-"""Opens a snapshot of a block image for a program that reads it, which follows this text. Gets one argument, a JSON object {"conf":
+"""Opens a snapshot of a block image, or with "" the image, for a program that reads it, which follows this text. Gets one argument, a JSON object {"conf":
 PATH or "", "id": CLIENT, "timeout": SECONDS, "pool", "image", "snapshot"} with what else the program wants to know.
 
 The image is opened for reading only, so that nobody who wants to remove it meets a watcher.
@@ -32,7 +32,7 @@ def open_snapshot(read):
     try:
         with rados.Rados(conffile=asked["conf"], rados_id=asked["id"], conf=conf) as cluster:
             with cluster.open_ioctx(asked["pool"]) as io:
-                with rbd.Image(io, asked["image"], snapshot=asked["snapshot"], read_only=True) as image:
+                with rbd.Image(io, asked["image"], snapshot=asked["snapshot"] or None, read_only=True) as image:
                     read(image, asked, sys.stdout.buffer)
     except Another as e:
         sys.stderr.write("%s\n" % e)

@@ -154,7 +154,7 @@ func (i *ImageInPlace) compare(ctx context.Context) error {
 		i.plan.Notes = append(i.plan.Notes, "no snapshot of ours is left on it, so that all of it is read and compared")
 		return nil
 	}
-	changed, err := i.on.Changed(ctx, i.spec(), i.since, i.mapped())
+	changed, err := i.changed(ctx, i.spec())
 	if err != nil {
 		return err
 	}
@@ -162,10 +162,9 @@ func (i *ImageInPlace) compare(ctx context.Context) error {
 	return nil
 }
 
-// mapped reports whether the object map can tell what changed since the base: not if the image may have been rolled back to an
-// older snapshot, whose map it then has.
-func (i *ImageInPlace) mapped() cephcmd.Precision {
-	return cephcmd.Precision(!i.base.identity.Older && !rbd.Unseen(i.live.Snapshots, i.base.identity.SnapshotID, ""))
+// changed asks the image, or a snapshot of it, what changed since the base.
+func (i *ImageInPlace) changed(ctx context.Context, at cephcmd.Spec) ([]rbddiff.Extent, error) {
+	return i.on.Changed(ctx, at, i.since, rbd.Precision(ctx, i.on, at, i.base.identity, i.live.Snapshots))
 }
 
 // differ concludes from what changed since the base where the image may differ from the copy, and what is to be written.
@@ -268,7 +267,7 @@ func (i *ImageInPlace) keep(ctx context.Context) error {
 	})
 	if i.base != nil {
 		g.Go(func() (err error) {
-			changed, err = i.on.Changed(ctx, spec.At(i.kept), i.since, i.mapped())
+			changed, err = i.changed(ctx, spec.At(i.kept))
 			return err
 		})
 	}

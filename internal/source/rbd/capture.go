@@ -93,7 +93,7 @@ func (c *capture) export(ctx context.Context) error {
 		return c.blame(c.pool.cluster.ExportOwn(ctx, e, c.base.parent, read))
 	}
 	var err error
-	if e.Precise, err = c.precision(ctx); err != nil {
+	if e.Precise, err = c.sooner(ctx); err != nil {
 		return err
 	}
 	return c.pool.cluster.ExportDiff(ctx, e, read)
@@ -178,17 +178,18 @@ func (c *capture) options() source.ImageOptions {
 // changed. An object's worth of reading takes as long as asking this many.
 const askedPerRead = 100
 
-// precision is the one that gets the difference sooner.
-func (c *capture) precision(ctx context.Context) (cephcmd.Precision, error) {
+// sooner is the precision that gets the difference sooner.
+func (c *capture) sooner(ctx context.Context) (cephcmd.Precision, error) {
 	if c.compare || !c.info.Has("fast-diff") || len(c.info.Flags) > 0 {
 		return cephcmd.Extents, nil
 	}
-	if c.from != "" && c.mapped() == cephcmd.Extents {
+	at := c.spec().At(c.snapshot.Name)
+	if c.from != "" && c.image.precision(ctx, at) == cephcmd.Extents {
 		return cephcmd.Extents, nil
 	}
 	bytes := c.changed
 	if c.streamFrom() == "" {
-		all, err := c.pool.cluster.Changed(ctx, c.spec().At(c.snapshot.Name), "", cephcmd.Objects)
+		all, err := c.pool.cluster.Changed(ctx, at, "", cephcmd.Objects)
 		if err != nil {
 			return cephcmd.Extents, err
 		}

@@ -70,7 +70,7 @@ func (s *Source) unchanged(ctx context.Context, t source.Task) source.Task {
 		return t
 	}
 	at := s.Now()
-	changed, err := i.pool.cluster.Changed(ctx, i.spec(), i.from, i.mapped())
+	changed, err := i.pool.cluster.Changed(ctx, i.spec(), i.from, i.precision(ctx, i.spec()))
 	if err != nil {
 		return t
 	}

@@ -1,7 +1,9 @@
 package rbd
 
 import (
+	"context"
 	"encoding/json"
+	"slices"
 
 	"holdfast/internal/cephcmd"
 	"holdfast/internal/point"
@@ -24,8 +26,8 @@ type Identity struct {
 	Parent     *cephcmd.Parent `json:"parent,omitempty"`
 	// Increments counts the runs since the image was last read in full.
 	Increments int `json:"increments"`
-	// Older says that the image could be rolled back to an older snapshot than this one unseen: see Unseen.
-	Older bool `json:"older,omitempty"`
+	// Before are the numbers of the image's snapshots from before this one, but for the one that the copy before it was read from.
+	Before []int64 `json:"before,omitempty"`
 }
 
 // Doubt is what the identity of a failed capture calls its reason not to build on the copy before it.
@@ -51,25 +53,35 @@ func (id Identity) facts() map[string]any {
 	return out
 }
 
-// Unseen reports whether an image may have been rolled back to one of its snapshots from before that with an id, but for the one of a
-// name, without its object map showing that. A rollback gives the image the map of the snapshot that it goes back to, whose clean
-// objects count as not written since, though they were. Of the first snapshot no object is clean: when an older one is removed, Ceph
-// makes dirty in the next what it had.
-func Unseen(all []cephcmd.Snapshot, before int64, but string) bool {
-	older := 0
-	for _, s := range all {
-		if s.ID < before && s.Name != but {
-			older++
+// Precision is how an image, or a snapshot of it, is to be asked what changed since the snapshot of a copy. A rollback to one of the
+// image's snapshots from before that gives it that one's object map, whose clean objects count as not written since, though they were.
+// Of an image's first snapshot no object is clean: when an older one is removed, Ceph makes dirty in the next what it had.
+func Precision(ctx context.Context, on cephcmd.Cluster, at cephcmd.Spec, copy Identity, snapshots []cephcmd.Snapshot) cephcmd.Precision {
+	var names []string
+	var numbers []int64
+	for _, s := range snapshots {
+		if s.ID < copy.SnapshotID {
+			names, numbers = append(names, s.Name), append(numbers, s.ID)
 		}
 	}
-	return older > 1
+	gone := func(n int64) bool { return !slices.Contains(numbers, n) }
+	if len(copy.Before) > 1 && slices.ContainsFunc(copy.Before, gone) {
+		return cephcmd.Extents // nobody can tell any more what it held
+	}
+	if len(names) < 2 {
+		return cephcmd.Objects
+	}
+	hides, err := on.Hides(ctx, at, copy.Snapshot, names)
+	return cephcmd.Precision(err == nil && !hides)
 }
 
-// mapped reports whether the object map can tell what changed since the earlier copy.
-func (i *image) mapped() cephcmd.Precision {
-	base, _ := i.Image.Snapshot(i.from)
+// precision is how the image, or a snapshot of it, is to be asked what changed since the earlier copy.
+func (i *image) precision(ctx context.Context, at cephcmd.Spec) cephcmd.Precision {
 	before, err := IdentityOf(i.copy.Component)
-	return cephcmd.Precision(err == nil && !before.Older && !Unseen(i.Snapshots, base.ID, base.Name))
+	if err != nil {
+		return cephcmd.Extents
+	}
+	return Precision(ctx, i.pool.cluster.Cluster, at, before, i.Snapshots)
 }
 
 // identity is what a capture is a copy of.
@@ -79,7 +91,11 @@ func (s *Source) identity(i *image) Identity {
 		Snapshot: i.snapshot.Name, SnapshotID: i.snapshot.ID, Size: i.snapshot.Size, Piece: i.pool.Piece,
 		Order: i.info.Order, Features: i.info.Features, DataPool: i.info.DataPool, Parent: i.info.Parent,
 	}
-	id.Older = Unseen(i.Snapshots, i.snapshot.ID, i.from)
+	for _, other := range i.Snapshots {
+		if other.ID < id.SnapshotID && other.Name != i.from {
+			id.Before = append(id.Before, other.ID)
+		}
+	}
 	if i.from == "" {
 		return id
 	}
