@@ -17,7 +17,7 @@ func describeMachine(ctx context.Context, dir string, o options) []string {
 	lines := []string{
 		fmt.Sprintf("%s, load %s at the start", time.Now().UTC().Format("2006-01-02 15:04 UTC"), loadAverage()),
 		fmt.Sprintf("%d cores (%s), %s of memory, Linux %s", runtime.NumCPU(), cpuModel(), memory(), said(ctx, "uname", "-r")),
-		fmt.Sprintf("disk: %s, %s", said(ctx, "findmnt", "-n", "-o", "SOURCE,FSTYPE", "-T", dir), diskSpeed(dir)),
+		fmt.Sprintf("disk: %s, %s", said(ctx, "findmnt", "-n", "-v", "-o", "SOURCE,FSTYPE", "-T", dir), diskSpeed(dir)),
 		said(ctx, o.holdfast, "version"),
 		said(ctx, "mariadb-backup", "--no-defaults", "--version"),
 		strings.Trim(said(ctx, "zstd", "--version"), "* "),
