@@ -54,22 +54,32 @@ func (c Cluster) Snapshots(ctx context.Context, pool, imageID string) ([]Snapsho
 	return all, nil
 }
 
-// Held finds the snapshot of that name among those of the image with that id. A reader of a snapshot that is removed
-// meanwhile gets zeros and no error, so that what was read counts only if the snapshot is found after the last byte.
-func (c Cluster) Held(ctx context.Context, pool, imageID, name string) (Snapshot, error) {
+// Held finds the snapshots of those names among those of the image with that id. A reader of a snapshot that is removed
+// meanwhile gets zeros and no error, and one of the difference to it not all that differs. So what was read counts only if both are
+// found after the last byte; else the error is a Removed.
+func (c Cluster) Held(ctx context.Context, pool, imageID string, names ...string) ([]Snapshot, error) {
 	all, err := c.Snapshots(ctx, pool, imageID)
 	if IsNotFound(err) {
-		return Snapshot{}, fmt.Errorf("the image with id %s was deleted while it was read", imageID)
+		return nil, fmt.Errorf("the image with id %s was deleted while it was read", imageID)
 	}
 	if err != nil {
-		return Snapshot{}, err
+		return nil, err
 	}
-	i := slices.IndexFunc(all, func(s Snapshot) bool { return s.Name == name })
-	if i < 0 {
-		return Snapshot{}, fmt.Errorf("snapshot %s was removed while it was read", name)
+	var found []Snapshot
+	for _, name := range names {
+		i := slices.IndexFunc(all, func(s Snapshot) bool { return s.Name == name })
+		if i < 0 {
+			return nil, Removed{name}
+		}
+		found = append(found, all[i])
 	}
-	return all[i], nil
+	return found, nil
 }
+
+// Removed is the error that a snapshot is gone that was there.
+type Removed struct{ Name string }
+
+func (r Removed) Error() string { return "snapshot " + r.Name + " was removed while it was read" }
 
 // Precision is how closely Ceph looks for what changed.
 type Precision bool

@@ -262,15 +262,19 @@ func (i *ImageInPlace) keep(ctx context.Context) error {
 		return err
 	})
 	g.Go(func() (err error) {
-		now, err = i.on.Held(ctx, spec.Pool, i.live.ID, i.kept) // under its id: another image may have its name now
+		names := []string{i.kept}
+		if i.base != nil {
+			if changed, err = i.changed(ctx, spec.At(i.kept)); err != nil {
+				return err
+			}
+			names = append(names, i.since)
+		}
+		found, err := i.on.Held(ctx, spec.Pool, i.live.ID, names...) // under its id: another image may have its name now
+		if err == nil {
+			now = found[0]
+		}
 		return err
 	})
-	if i.base != nil {
-		g.Go(func() (err error) {
-			changed, err = i.changed(ctx, spec.At(i.kept))
-			return err
-		})
-	}
 	if err := g.Wait(); err != nil {
 		return err
 	}

@@ -39,6 +39,7 @@ func (s *Source) Capture(ctx context.Context, t source.Task, sink source.Sink) (
 func (i *image) again(err error) string {
 	var found *lie
 	var base unshared
+	var gone cephcmd.Removed
 	switch {
 	case errors.As(err, &base):
 		why := "in full with what it has of its parent, since the vault's copy of that could not be built on: " + err.Error()
@@ -47,6 +48,9 @@ func (i *image) again(err error) string {
 	case errors.As(err, &found):
 		i.compare = true
 		return "in full, since " + found.Error()
+	case errors.As(err, &gone) && gone.Name == i.from:
+		i.from, i.compare = "", false
+		return "in full, since " + gone.Error()
 	case errors.Is(err, stream.ErrBase):
 		why := fmt.Sprintf("in full, since the copy in %s cannot be built on: %v", i.copy.From(), err)
 		i.from, i.compare = "", false
@@ -62,7 +66,7 @@ func (s *Source) capture(ctx context.Context, i *image, sink source.Sink) (sourc
 	defer beside.stop()
 	defer c.abort()
 	if err := c.export(ctx); err != nil {
-		return source.Outcome{}, err
+		return source.Outcome{}, c.because(ctx, err)
 	}
 	wrong := c.blame(beside.compare(ctx, &c))
 	if err := c.held(ctx); err != nil {
@@ -97,6 +101,18 @@ func (c *capture) export(ctx context.Context) error {
 		return err
 	}
 	return c.pool.cluster.ExportDiff(ctx, e, read)
+}
+
+// because tells of an export that failed that the snapshot it began with is gone, when it is.
+func (c *capture) because(ctx context.Context, err error) error {
+	if c.streamFrom() == "" {
+		return err
+	}
+	var gone cephcmd.Removed
+	if _, herr := c.pool.cluster.Held(ctx, c.pool.Name, c.ID, c.from); errors.As(herr, &gone) {
+		return errors.Join(gone, err)
+	}
+	return err
 }
 
 // blame tells an error that another way of reading the image may not meet.
@@ -134,12 +150,19 @@ func (c *capture) abort() {
 	}
 }
 
-// held makes sure that the snapshot is there after the last byte, and is the one that was meant.
+// held makes sure that the snapshot is there after the last byte, and is the one that was meant, and so the one that the stream begins
+// with, which librbd asks all along where it tells the exact extents.
 func (c *capture) held(ctx context.Context) error {
-	found, err := c.pool.cluster.Held(ctx, c.pool.Name, c.ID, c.snapshot.Name)
-	switch {
-	case err != nil:
+	names := []string{c.snapshot.Name}
+	if from := c.streamFrom(); from != "" {
+		names = append(names, from)
+	}
+	all, err := c.pool.cluster.Held(ctx, c.pool.Name, c.ID, names...)
+	if err != nil {
 		return err
+	}
+	found := all[0]
+	switch {
 	case c.snapshot.ID != 0 && found.ID != c.snapshot.ID:
 		return fmt.Errorf("snapshot %s was made anew while it was read: its number is %d and was %d", found.Name, found.ID, c.snapshot.ID)
 	case found.Size != c.snapshot.Size:

@@ -3,6 +3,7 @@ package rbd
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 
 	"golang.org/x/sync/semaphore"
@@ -22,6 +23,7 @@ const atOnce = 8
 func (s *Source) Hold(ctx context.Context, run string, tasks []source.Task) []source.Held {
 	held := make([]source.Held, len(tasks))
 	each(len(tasks), func(n int) { held[n].Task = s.unchanged(ctx, tasks[n]) })
+	s.confirm(ctx, tasks, held)
 	slots := semaphore.NewWeighted(atOnce)
 	var wg sync.WaitGroup
 	for _, set := range s.sets(tasks, held) {
@@ -83,6 +85,31 @@ func (s *Source) unchanged(ctx context.Context, t source.Task) source.Task {
 		t.Identity = map[string]any{"increments": id.Increments + 1}
 	}
 	return t
+}
+
+// confirm has the images captured after all whose snapshot that nothing changed since is gone: what is asked of Ceph while it goes tells
+// not all that changed. One listing for each pool tells.
+func (s *Source) confirm(ctx context.Context, tasks []source.Task, held []source.Held) {
+	listed := map[*pool][]cephcmd.Image{}
+	for n := range held {
+		i := s.image(tasks[n].Name)
+		if tasks[n].Mode == point.Unchanged || held[n].Task.Mode != point.Unchanged {
+			continue
+		}
+		if _, ok := listed[i.pool]; !ok {
+			listed[i.pool], _ = i.pool.cluster.Images(ctx, i.pool.Name) // one that cannot be listed has them all captured
+		}
+		if !slices.ContainsFunc(listed[i.pool], i.hasBase) {
+			held[n].Task = tasks[n]
+		}
+	}
+}
+
+// hasBase reports whether it is the image that now has the snapshot that the difference begins with.
+func (i *image) hasBase(now cephcmd.Image) bool {
+	was, _ := i.Image.Snapshot(i.from)
+	found, ok := now.Snapshot(i.from)
+	return ok && now.ID == i.ID && found.ID == was.ID
 }
 
 func bytesOf(extents []rbddiff.Extent) (n int64) {
