@@ -132,7 +132,7 @@ type run struct {
 	*Engine
 	sessions map[string]*vault.Session
 	earlier  *earlier
-	barriers []source.Barrier // that hold something
+	barriers []source.Barrier // that hold something, or may
 	keepers  map[string]*keeper
 	resumed  map[string]bool // the sources of which killed runs had left something to build on
 
@@ -207,6 +207,9 @@ func (r *run) plan(ctx context.Context) []job {
 		if errs[i] != nil {
 			r.fail(source.Task{Source: s.Name(), Name: point.PlanName, Kind: point.Metadata, Mode: point.Full, Required: true}, errs[i])
 			continue
+		}
+		if b, ok := s.(source.Barrier); ok {
+			r.barriers = append(r.barriers, b) // also with nothing to capture it may hold what earlier runs needed
 		}
 		jobs = append(jobs, r.accept(s, plans[i].Only(r.Only))...)
 	}

@@ -29,7 +29,6 @@ func (r *run) hold(ctx context.Context, jobs []job) []job {
 		if !ok || len(tasks[s]) == 0 {
 			continue
 		}
-		r.barriers = append(r.barriers, barrier)
 		for _, h := range barrier.Hold(ctx, r.point.ID, tasks[s]) {
 			if h.Err != nil {
 				r.fail(h.Task, h.Err)
@@ -44,7 +43,7 @@ func (r *run) hold(ctx context.Context, jobs []job) []job {
 	return ready
 }
 
-// release lets go of what was held. Sealed is as stays has it. That something could not be let go is told and
+// release lets go of what was held, in this run or an earlier one. Sealed is as stays has it. That something could not be let go is told and
 // nothing else: the next run tries again.
 func (r *run) release(ctx context.Context, sealed *point.Point) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), letGo)

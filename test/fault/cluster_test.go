@@ -175,6 +175,11 @@ func TestTrashOfADeadRun(t *testing.T) {
 	if got := p.snapshots(); len(got) != 1 || !strings.HasPrefix(got[0], "volume-b@") {
 		t.Errorf("after the next run: %q", got)
 	}
+	p.rbd("trash", "mv", "volumes/volume-b")
+	p.Try("backup", "rbd") // which has nothing to capture
+	if got := p.snapshots(); len(got) != 0 {
+		t.Errorf("after all were trashed: %q", got)
+	}
 }
 
 // TestImportIsKilled: a restore whose rbd is killed says what it left, makes no image of the name that was asked for, and can be
