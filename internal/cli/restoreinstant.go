@@ -129,18 +129,23 @@ func (a *app) warnUnserved(cfg *config.Config) {
 	a.warnDependents(slices.DeleteFunc(all, func(d coverage.Dependent) bool { return d.Served }))
 }
 
-// unserved is the error of images that nobody can read until their restores go on.
-func unserved(all []coverage.Dependent) error {
-	var names, resume []string
+// depended is the error of images that need Holdfast: of those that nobody can read until their restores go on, else of all.
+func depended(all []coverage.Dependent) error {
+	var served, unserved, resume []string
 	for _, d := range all {
-		if !d.Served {
-			names, resume = append(names, d.Target), append(resume, d.ToResume)
+		if d.Served {
+			served = append(served, d.Target)
+		} else {
+			unserved, resume = append(unserved, d.Target), append(resume, d.ToResume)
 		}
 	}
-	if len(names) == 0 {
-		return nil
+	switch {
+	case len(unserved) > 0:
+		return problem.New(problem.Failed, "run: "+strings.Join(resume, "; "), "nothing serves %s, which cannot be read", strings.Join(unserved, ", "))
+	case len(served) > 0:
+		return problem.New(problem.Failed, "leave this host and the restore running", "%s can be read only as long as this host serves it", strings.Join(served, ", "))
 	}
-	return problem.New(problem.Failed, "run: "+strings.Join(resume, "; "), "nothing serves %s, which cannot be read", strings.Join(names, ", "))
+	return nil
 }
 
 // describe says what an operator must know of an image that needs Holdfast.

@@ -35,7 +35,7 @@ func newServeCommand(a *app) *cobra.Command {
 		Long: "Does the jobs of the schedule, one at a time at each source and tier, tries again what failed, and lets commands that are\n" +
 			"typed meanwhile wait for their turn. Each step is a command of its own, so that an upgrade takes effect with the next.\n" +
 			"SIGHUP reads holdfast.yml anew; one that is broken changes nothing. SIGTERM stops what runs, and the next start goes on\n" +
-			"with it. holdfast queue shows what goes on.",
+			"with it. holdfast queue shows what goes on. Instant restores that were cut off are gone on with at once.",
 		Args:        cobra.NoArgs,
 		Annotations: ends(problem.Busy),
 		RunE:        func(c *cobra.Command, _ []string) error { return a.serve(c.Context(), speed) },
@@ -80,6 +80,10 @@ func (a *app) serve(ctx context.Context, speed float64) error {
 	}
 	defer os.Remove(cfg.Socket())
 	a.warnTyped(cfg)
+	ctx, cancel := context.WithCancel(ctx)
+	resumed := a.resumeInstant(ctx, cfg, steps)
+	defer resumed()
+	defer cancel()
 	return a.keep(ctx, d, l, notify)
 }
 

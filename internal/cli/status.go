@@ -57,7 +57,7 @@ func (a *app) status(ctx context.Context) error {
 	if err != nil {
 		a.warn(err.Error())
 	}
-	return errors.Join(a.tellStatus(o, q), unserved(instant), worstBroken(o.Broken))
+	return errors.Join(a.tellStatus(o, q), depended(instant), worstBroken(o.Broken))
 }
 
 // cover says of every component where its copies lie, and which promises are broken.

@@ -1,12 +1,14 @@
 package restore
 
 import (
+	"bytes"
 	"cmp"
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -171,9 +173,14 @@ func (d *Dependent) lock() (unlock func(), err error) {
 	}
 	switch err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); {
 	case errors.Is(err, unix.EWOULDBLOCK):
+		pid, _ := io.ReadAll(f)
 		return nil, errors.Join(problem.New(problem.Busy, "it goes on there; to abort it, stop that process first",
-			"instant restore %s of %s is served by another process", d.ID, d.Target), f.Close())
+			"instant restore %s of %s is served by another process, %s", d.ID, d.Target, bytes.TrimSpace(pid)), f.Close())
 	case err != nil:
+		return nil, errors.Join(err, f.Close())
+	}
+	_, err = f.WriteAt(fmt.Appendf(nil, "%-10d", os.Getpid()), 0) // for who is refused
+	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	return func() { f.Close() }, nil

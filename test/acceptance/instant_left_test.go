@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // TestInstantRestoreAfterACutPrepare resumes a restore whose prepare was cut off between making the image and tying it to
@@ -45,6 +46,28 @@ func TestInstantRestoreWhoseImageIsReplaced(t *testing.T) {
 	s.rbd("rm", "vms/replaced")
 	s.op.Fails(1, []string{"vms/replaced is gone"}, "restore", "resume")
 	s.op.Run("restore", "abort", s.depending()[0].ID, "--discard-writes")
+	s.ended()
+}
+
+// TestInstantRestoreGoesOnWithTheDaemon: the next start of the daemon serves again what was cut off, and brings it to its end.
+func TestInstantRestoreGoesOnWithTheDaemon(t *testing.T) {
+	s := newInstantScene(t, "again", 256, 60)
+	run := s.instant("vms/again")
+	if _, ok := run.Await(usable); !ok {
+		t.Fatalf("never usable: %+v", run.Wait())
+	}
+	s.op.Fails(1, []string{"vms/again depends on Holdfast"}, "status")
+	run.Kill()
+	s.op.Fails(1, []string{"NOTHING SERVES IT"}, "status")
+	daemon := s.op.Start("serve")
+	for deadline := time.Now().Add(2 * time.Minute); len(s.depending()) > 0; time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			daemon.Kill()
+			t.Fatalf("still on its way: %+v", daemon.Wait())
+		}
+	}
+	daemon.Kill()
+	s.holds("vms/again", s.raw)
 	s.ended()
 }
 
