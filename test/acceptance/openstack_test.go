@@ -269,7 +269,8 @@ func TestImageDeletedInGlance(t *testing.T) {
 		}
 		return image.ID
 	}
-	during, after := upload("during", 128), upload("after", 8)
+	before, during, after := upload("before", 8), upload("during", 128), upload("after", 8)
+	s.remove(openstack.Image, before)
 	r, p := s.during("images/"+during, func() {
 		for _, id := range []string{during, after} {
 			if got := s.snapshots("images/" + id); !slices.Equal(got, []string{"snap"}) {

@@ -106,6 +106,54 @@ func TestBaseGoesWhileItIsRead(t *testing.T) {
 	}
 }
 
+// TestBudgetOfAPool: its images are not read faster than its limit lets them, and with no more reads at once than its ops.
+func TestBudgetOfAPool(t *testing.T) {
+	p := newPoolOf(t, "{name: volumes, limit: 8MiB, ops: 3}")
+	p.image("volume-a", 16)
+	p.image("volume-b", 16)
+	began := time.Now()
+	run := p.Start("backup", "rbd")
+	run.FreezeChild(0, func(c journey.Process) bool {
+		return exporting("volume-a")(c) && strings.Contains(strings.Join(c.Args, " "), "--rbd-concurrent-management-ops 3")
+	}).Continue()
+	if r := run.Wait(); r.Code != 0 {
+		t.Fatalf("exit code %d: %s", r.Code, r.Stderr)
+	}
+	if took := time.Since(began); took < 32/8*time.Second-time.Second/2 {
+		t.Errorf("32 MiB took %s", took)
+	}
+}
+
+// TestRestoreInPlaceIsKilled: holdfast is killed while it writes what differs. The same command again, once Ceph believes that the
+// writer is gone, brings the image to what the point holds, and the next copy is what the image holds.
+func TestRestoreInPlaceIsKilled(t *testing.T) {
+	p := newPool(t)
+	p.image("volume-a", 128)
+	first := p.Backup("rbd")
+	want := p.raw("volumes/volume-a")
+	p.overwrite("volume-a", 112, 1)
+	inPlace := []string{"restore", "image", first.ID, "volumes/volume-a", "--in-place", "--yes"}
+	run := p.Start(inPlace...)
+	importing := run.FreezeChild(0, func(c journey.Process) bool { return c.Name() == "rbd" && c.Has("import-diff") })
+	if _, killed := run.Kill(); !killed {
+		t.Fatal("it had ended before")
+	}
+	importing.Continue()
+	await(t, "the writer is gone too", func() bool { return !importing.Alive() })
+	if got := p.raw("volumes/volume-a"); got == want {
+		t.Fatal("nothing was left to do")
+	}
+	await(t, "the image has no watcher", func() bool { return !strings.Contains(p.rbd("status", "volumes/volume-a"), "watcher=") })
+	p.Run(inPlace...)
+	if p.raw("volumes/volume-a") != want {
+		t.Error("after the last restore it holds other bytes")
+	}
+	next := p.Backup("rbd")
+	if got := p.restored(next.ID, "volumes/volume-a"); got != want {
+		t.Error("the next copy holds other bytes")
+	}
+}
+
 // TestExportIsKilled: a capture whose rbd is killed fails alone, and the next one is an increment from where it was.
 func TestExportIsKilled(t *testing.T) {
 	p := newPool(t)

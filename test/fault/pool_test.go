@@ -27,8 +27,16 @@ type pool struct {
 // newPool makes one, with more lines of rbd in its configuration.
 func newPool(t *testing.T, lines ...string) *pool {
 	t.Helper()
+	return newPoolOf(t, "volumes, images", lines...)
+}
+
+// newPoolOf is newPool with what the configuration says of its pools.
+func newPoolOf(t *testing.T, pools string, lines ...string) *pool {
+	t.Helper()
 	l := labtest.Shared(t, labtest.Hosts, labtest.EmptyCeph)
-	edit := func(config string) string { return config + strings.Join(lines, "") }
+	edit := func(config string) string {
+		return strings.Replace(config, "[volumes, images]", "["+pools+"]", 1) + strings.Join(lines, "")
+	}
 	p := &pool{journey.At(t, journey.NewSite(t, l, edit)), t, l}
 	p.Init()
 	t.Cleanup(p.empty)
