@@ -51,9 +51,10 @@ func TestSystemdIsTold(t *testing.T) {
 
 const mostExposure = 3.6
 
-// TestUnits has systemd read the units, and tell how exposed the services are.
+// TestUnits has systemd read the units, and tell how exposed the services are. The manual that a unit names is there.
 func TestUnits(t *testing.T) {
 	dir := t.TempDir()
+	pages := manPages(t)
 	files, err := filepath.Glob("../../packaging/systemd/*")
 	if err != nil || len(files) != 8 {
 		t.Fatal(files, err)
@@ -63,6 +64,11 @@ func TestUnits(t *testing.T) {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(`(?m)^Documentation=man:(\S+)\((\d)\)$`).FindAllStringSubmatch(string(text), -1) {
+			if _, err := os.Stat(filepath.Join(pages, m[1]+"."+m[2])); err != nil {
+				t.Errorf("%s names a page that there is not: %v", file, err)
+			}
 		}
 		unit := filepath.Join(dir, filepath.Base(file))
 		if err := os.WriteFile(unit, []byte(strings.ReplaceAll(string(text), "/usr/bin/holdfast", os.Args[0])), 0o600); err != nil {
@@ -83,6 +89,18 @@ func TestUnits(t *testing.T) {
 			t.Errorf("%s is exposed by %s\n%s", unit, m[1], out)
 		}
 	}
+}
+
+// manPages is a directory with the pages that the program writes.
+func manPages(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	c := exec.Command(os.Args[0], "man", dir)
+	c.Env = append(os.Environ(), "TEST_HOLDFAST=1")
+	if out, err := c.CombinedOutput(); err != nil {
+		t.Fatalf("holdfast man: %v\n%s", err, out)
+	}
+	return dir
 }
 
 func systemd(t *testing.T, dir string, args ...string) string {
