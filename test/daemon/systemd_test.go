@@ -51,7 +51,8 @@ func TestSystemdIsTold(t *testing.T) {
 
 const mostExposure = 3.6
 
-// TestUnits has systemd read the units, and tell how exposed the services are. The manual that a unit names is there.
+// TestUnits has systemd read the units, and tell how exposed the services are. The manual that a unit names is there, and a service
+// outlives a server of a drill that the kernel kills for its memory.
 func TestUnits(t *testing.T) {
 	dir := t.TempDir()
 	pages := manPages(t)
@@ -69,6 +70,9 @@ func TestUnits(t *testing.T) {
 			if _, err := os.Stat(filepath.Join(pages, m[1]+"."+m[2])); err != nil {
 				t.Errorf("%s names a page that there is not: %v", file, err)
 			}
+		}
+		if strings.HasSuffix(file, ".service") && !strings.Contains(string(text), "\nOOMPolicy=continue\n") {
+			t.Errorf("%s ends when the kernel kills one of its processes for memory", file)
 		}
 		unit := filepath.Join(dir, filepath.Base(file))
 		if err := os.WriteFile(unit, []byte(strings.ReplaceAll(string(text), "/usr/bin/holdfast", os.Args[0])), 0o600); err != nil {
