@@ -10,12 +10,14 @@ import (
 	"holdfast/internal/report"
 )
 
-// promises say of each kind what its breaking risks, and what mends it; TIER and SOURCE stand for what it is about.
+// promises say of each kind what its breaking risks, and what mends it; TIER and SOURCE stand for what it is about, FROM for the tier
+// where one is.
 var promises = map[string]struct{ name, risk, next string }{
 	"rpo":     {"a recent copy of SOURCE in tier TIER", "What changed since the newest good copy would be lost, should that tier be what is left.", "holdfast replicate TIER"},
 	"damage":  {"whole copies of SOURCE in tier TIER", "The newest point cannot be restored in full from that tier.", "holdfast verify --heal --all --tier TIER"},
 	"tier":    {"tier TIER can be opened", "Its copies cannot be restored from, and nothing new reaches it.", "holdfast doctor"},
 	"verify":  {"tier TIER is verified as a whole", "Damage there may have gone unnoticed until it is needed.", "holdfast verify --all --tier TIER"},
+	"drill":   {"a proven restore of SOURCE FROM", "A restore may fail, or not bring back what was there.", "holdfast drill SOURCE (--shard N)"},
 	"kit":     {"a recovery kit is kept elsewhere", "After the loss of this host nobody could open the vaults.", "holdfast kit write, store it outside the cloud, then holdfast kit confirm"},
 	"copies":  {"enough copies on storage of their own", "One storage system less, and there may be no copy left.", "holdfast replicate"},
 	"offsite": {"a copy offsite", "The loss of the site would be the loss of the data.", "holdfast replicate"},
@@ -24,7 +26,11 @@ var promises = map[string]struct{ name, risk, next string }{
 }
 
 func about(text, tier, source string) string {
-	text = strings.NewReplacer("TIER", tier, "SOURCE", source).Replace(text)
+	from := ""
+	if tier != "" {
+		from = "from tier " + tier
+	}
+	text = strings.NewReplacer("FROM", from, "TIER", tier, "SOURCE", source).Replace(text)
 	return strings.Join(strings.Fields(text), " ")
 }
 
@@ -35,14 +41,21 @@ func promiseName(kind, tier, source string) string {
 	return strings.TrimSpace(kind + " " + tier + " " + source)
 }
 
-// brokenItem is the news of a broken promise. What the first tier lacks is mended by a backup, what others lack by replication.
+// wrong mends what a drill found in a tier.
+const wrong = "holdfast verify --heal --all --full --tier TIER, then drill that shard again: holdfast drill SOURCE --from TIER --shard N"
+
+// brokenItem is the news of a broken promise. What the first tier lacks is mended by a backup, what others lack by replication. A drill
+// that is late is about no tier, one that found something wrong is.
 func brokenItem(b coverage.Broken, key string, now time.Time, first bool) item {
 	next := "holdfast status"
 	if p, ok := promises[b.Promise]; ok {
 		next = about(p.next, b.Tier, b.Source)
 	}
-	if b.Promise == "rpo" && first {
+	switch {
+	case b.Promise == "rpo" && first:
 		next = "holdfast backup " + b.Source
+	case b.Promise == "drill" && b.Tier != "":
+		next = about(wrong, b.Tier, b.Source)
 	}
 	n := item{
 		Kind: promise, Key: key, First: now, Last: now, Promise: b.Promise, Tier: b.Tier, Next: next,
