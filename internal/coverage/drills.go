@@ -25,7 +25,7 @@ func coverDrills(all []Component, tiers []Tier) (drills []point.Drill) {
 	return drills
 }
 
-// judgeDrills says whether copies of the database were proven as lately as promised, and what the last drill in each tier found.
+// judgeDrills says whether copies of the database were proven as lately as promised, and what the last drill of each shard in each tier found.
 func judgeDrills(all []Component, drills []point.Drill, p config.Promises, now time.Time) (found []Broken) {
 	if len(drills) == 0 && p.Drill == 0 {
 		return nil
@@ -39,12 +39,13 @@ func judgeDrills(all []Component, drills []point.Drill, p config.Promises, now t
 	}
 	if len(late) > 0 {
 		found = append(found, Broken{"drill", "", mariadb.SourceName,
-			fmt.Sprintf("no drill of the last %s proved %s: holdfast drill mariadb", report.Span(limit), these(late))})
+			fmt.Sprintf("no drill of the last %s proved %s: holdfast drill mariadb --shard %s", report.Span(limit), these(late), shardOf(late[0]))})
 	}
 	for _, last := range lastDrills(drills) {
 		if last.State == point.Differs {
 			found = append(found, Broken{"drill", last.Tier, last.Source,
-				fmt.Sprintf("the last drill found that point %s in tier %s is not what it should be: holdfast show %s --tier %s", last.Point, last.Tier, last.Point, last.Tier)})
+				fmt.Sprintf("the last drill of shard %d found that point %s in tier %s is not what it should be: holdfast show %s --tier %s",
+					last.Shard, last.Point, last.Tier, last.Point, last.Tier)})
 		}
 	}
 	return found
@@ -55,10 +56,17 @@ func drillable(x Component) bool {
 	return x.Source == mariadb.SourceName && x.Point != "" && !x.Gone && (strings.HasSuffix(x.Component, "/physical") || strings.HasSuffix(x.Component, "/logical"))
 }
 
-// lastDrills are, of each tier and source, the newest that said something of its point.
+// shardOf is the number in the name of a shard's copy.
+func shardOf(copy string) string {
+	_, name, _ := strings.Cut(copy, "shard")
+	number, _, _ := strings.Cut(name, "/")
+	return number
+}
+
+// lastDrills are, of each shard in each tier, the newest that said something of its point.
 func lastDrills(drills []point.Drill) (last []point.Drill) {
 	for _, d := range slices.Backward(drills) {
-		same := func(l point.Drill) bool { return l.Tier == d.Tier && l.Source == d.Source }
+		same := func(l point.Drill) bool { return l.Tier == d.Tier && l.Source == d.Source && l.Shard == d.Shard }
 		if d.State != point.Undone && !slices.ContainsFunc(last, same) {
 			last = append(last, d)
 		}

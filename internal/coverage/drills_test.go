@@ -1,6 +1,7 @@
 package coverage
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -20,6 +21,39 @@ func drilledAgo(age time.Duration, s point.DrillState) point.Drill {
 func in(tier string, d point.Drill) point.Drill {
 	d.Tier = tier
 	return d
+}
+
+// ofShard makes a drill one of another shard.
+func ofShard(n int, d point.Drill) point.Drill {
+	d.Shard = n
+	d.Parts = []point.DrillPart{{Component: fmt.Sprintf("shard%d/logical", n), State: d.State}, {Component: fmt.Sprintf("shard%d/physical", n), State: d.State}}
+	return d
+}
+
+// TestDrillsOfShards: what was found in one shard is not undone by a drill of another, and who is to drill is told of which.
+func TestDrillsOfShards(t *testing.T) {
+	wrong, right := drilledAgo(2*config.Day, point.Differs), ofShard(1, drilledAgo(config.Day, point.Proven))
+	for _, test := range []struct {
+		name   string
+		drills []point.Drill
+		says   []string
+	}{
+		{"the other right", []point.Drill{wrong, right}, []string{"mariadb shard0/logical: holdfast drill mariadb --shard 0", "the last drill of shard 0"}},
+		{"the other never", []point.Drill{drilledAgo(config.Day, point.Proven)}, []string{"mariadb shard1/logical: holdfast drill mariadb --shard 1"}},
+		{"both wrong", []point.Drill{wrong, ofShard(1, wrong)}, []string{"shard0/logical", "the last drill of shard 1", "the last drill of shard 0"}},
+		{"both right", []point.Drill{right, drilledAgo(config.Day, point.Proven)}, nil},
+	} {
+		tiers := []Tier{{Tier: "local", Held: []point.Point{aged("1", time.Hour, "mariadb shard0/logical", "mariadb shard1/logical")}, Drills: test.drills}}
+		all := components(allPoints(tiers), nil, coverNow)
+		found := judgeDrills(all, coverDrills(all, tiers), config.Promises{}, coverNow)
+		ok := len(found) == len(test.says)
+		for i := range found {
+			ok = ok && strings.Contains(found[i].Text, test.says[i])
+		}
+		if !ok {
+			t.Errorf("%s: %+v", test.name, found)
+		}
+	}
 }
 
 // TestDrillsPromised says what is told of drills that are late, went wrong, or never were.
