@@ -45,6 +45,28 @@ func TestPrivilegesAreDoctors(t *testing.T) {
 	}
 }
 
+// TestTimersAreOfAllJobs holds that the timer of every job of the default schedule is enabled, that of offsite with three tiers alone.
+func TestTimersAreOfAllJobs(t *testing.T) {
+	units, err := filepath.Glob("../../packaging/systemd/*.timer")
+	if err != nil || len(units) == 0 {
+		t.Fatal(units, err)
+	}
+	for tiers, without := range map[string]string{"[a, b]": "holdfast-run@offsite.timer", "[a, b, c]": ""} {
+		cmd := exec.Command("ansible", "-i", "localhost,", "-c", "local", "localhost", "-o", "-m", "ansible.builtin.debug", "-a", "var=holdfast_timers",
+			"-e", "@"+packaging+"/roles/holdfast/defaults/main.yml", "-e", "{holdfast_tiers: "+tiers+"}")
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatalf("ansible: %v\n%s", err, out)
+		}
+		for _, unit := range units {
+			name := filepath.Base(unit)
+			if strings.Contains(string(out), `"`+name+`"`) != (name != without) {
+				t.Errorf("with tiers %s: %s is wrong in %s", tiers, name, out)
+			}
+		}
+	}
+}
+
 // The secrets hold what YAML, SQL, option files and shells would trip over.
 const (
 	passphrase = `pass "phrase" of 'it'`
