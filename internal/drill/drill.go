@@ -86,6 +86,9 @@ func (r *run) all(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, r.place.remove(context.WithoutCancel(ctx))) }()
+	restorer := *r.Restorer
+	restorer.Loads = r.place.loads
+	r.Restorer = &restorer
 	if err := r.room(components); err != nil {
 		return err
 	}

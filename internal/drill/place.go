@@ -26,6 +26,7 @@ const (
 	drillsDir  = "drills" // in the state directory
 	lockFile   = "lock"
 	engineFile = "engine" // names the container engine, once there may be a container
+	imageFile  = "image"  // names an image that the engine is given for the drill
 	serverFile = "server" // in a part's directory: number and start of the server's process
 )
 
@@ -77,6 +78,20 @@ func (p *place) uses(engine string) error {
 	return os.WriteFile(filepath.Join(p.dir, engineFile), []byte(engine+"\n"), 0o600)
 }
 
+// loads notes an image before an engine is given it, and what bore its name until then: a name means one image, the one that came last.
+func (p *place) loads(ctx context.Context, i restore.ServerImage) error {
+	if err := p.uses(i.Engine); err != nil {
+		return err
+	}
+	const script = `"$1" image inspect --format '{{.Id}}' "$2" 2>/dev/null || true`
+	before, err := host.Output(ctx, host.Local{}, host.Cmd{Args: []string{"sh", "-euc", script, "drill", i.Engine, i.Name}, Name: i.Engine})
+	if err != nil {
+		return err
+	}
+	note := []string{i.ID, i.Name, strings.TrimSpace(string(before))}
+	return os.WriteFile(filepath.Join(p.dir, imageFile), []byte(strings.Join(note, "\n")), 0o600)
+}
+
 // remove takes away all of the drill.
 func (p *place) remove(ctx context.Context) error {
 	err := clear(ctx, p.dir)
@@ -119,6 +134,9 @@ func leftovers(state string, do func(dir string) error) (found []string, err err
 // clear ends what still runs in a drill's directory, and removes it.
 func clear(ctx context.Context, dir string) error {
 	err := errors.Join(endContainers(ctx, dir), endServers(ctx, dir))
+	if err == nil {
+		err = unload(ctx, dir)
+	}
 	if err != nil {
 		return fmt.Errorf("end what runs in %s: %w", dir, err)
 	}
@@ -161,16 +179,49 @@ func bornAt(pid int) string {
 
 // endContainers removes those that were given a part of the directory.
 func endContainers(ctx context.Context, dir string) error {
-	name, err := os.ReadFile(filepath.Join(dir, engineFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	engine := strings.TrimSpace(string(name))
+	engine, err := engineOf(dir)
 	if err != nil || engine == "" {
 		return err
 	}
 	const script = `for dir in "$2" "$2"/* "$2"/*/data; do "$1" ps -aq --filter "volume=$dir"; done | sort -u | while read -r id; do "$1" rm -f "$id" >/dev/null; done`
 	return host.Run(ctx, host.Local{}, host.Cmd{Args: []string{"sh", "-euc", script, "drill", engine, dir}, Name: engine})
+}
+
+// engineOf is the engine that may run containers of the drill, "" for none.
+func engineOf(dir string) (string, error) {
+	name, err := os.ReadFile(filepath.Join(dir, engineFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	return strings.TrimSpace(string(name)), err
+}
+
+// unloadScript gives a name back to the image $4 that had it, where it has not come to mean another one since, and removes the image
+// $2, unless somebody else runs it by now.
+const unloadScript = `now=$("$1" image inspect --format '{{.Id}}' "$3" 2>/dev/null) || now=
+case "$now" in
+*"$2") [ -z "$4" ] || "$1" tag "$4" "$3" || true ;;
+esac
+if "$1" image inspect "$2" >/dev/null 2>&1; then
+	"$1" rmi "$2" >/dev/null || [ -n "$("$1" ps -aq --filter "ancestor=$2")" ]
+fi`
+
+// unload takes from the engine what it was given for the drill.
+func unload(ctx context.Context, dir string) error {
+	note, err := os.ReadFile(filepath.Join(dir, imageFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	image := strings.Split(string(note), "\n")
+	if err != nil || len(image) != 3 {
+		return err // or it was killed before it loaded any
+	}
+	engine, err := engineOf(dir)
+	if err != nil || engine == "" {
+		return err
+	}
+	args := append([]string{"sh", "-euc", unloadScript, "drill", engine}, image...)
+	return host.Run(ctx, host.Local{}, host.Cmd{Args: args, Name: engine})
 }
 
 // spare is room for logs and temporary files of a server, in bytes.

@@ -3,9 +3,7 @@ package restore
 import (
 	"context"
 	"fmt"
-	"io"
 	"os"
-	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -14,7 +12,6 @@ import (
 
 	"holdfast/internal/host"
 	"holdfast/internal/point"
-	"holdfast/internal/problem"
 )
 
 // preparer makes an extracted physical copy into a data directory. Only a mariadb-backup of the server's own release
@@ -161,20 +158,4 @@ func savedImage(p point.Point, digest string) (point.Component, bool) {
 		}
 	}
 	return point.Component{}, false
-}
-
-// loadImage streams a saved image from the vault into the engine.
-func (r *Restorer) loadImage(ctx context.Context, id string, c point.Component, engine string) error {
-	return r.step("load the image", func() error {
-		fsys, err := r.Vault.FS(ctx, id, c.Source)
-		if err != nil {
-			return err
-		}
-		f, err := fsys.Open(path.Join(c.Path, "image.tar"))
-		if err != nil {
-			return problem.Wrap(err, "load image", c.Name)
-		}
-		defer f.Close()
-		return host.Run(ctx, r.Local, host.Cmd{Args: []string{engine, "load"}, Stdin: io.Reader(f), Env: engineEnv()})
-	})
 }

@@ -24,6 +24,7 @@ type Restorer struct {
 	Local  host.Host // where plain targets are written and tools run
 	Listen event.Listener
 	Now    func() time.Time
+	Loads  func(context.Context, ServerImage) error // told of an image before an engine here gets it from a point; nil: nobody asks
 }
 
 func (r *Restorer) emit(ev event.Event) {

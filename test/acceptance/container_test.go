@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"holdfast/internal/event"
 	"holdfast/internal/lab"
 	"holdfast/internal/lab/labtest"
 	"holdfast/internal/point"
@@ -65,25 +66,62 @@ func TestContainers(t *testing.T) {
 	t.Run("drilled with the image", func(t *testing.T) { drilledWithImage(t, l, site, p) })
 }
 
-// drilledWithImage drills on a machine without MariaDB's programs, through an engine of the lab, and looks that no container stays.
+// drilledWithImage drills on a machine without MariaDB's programs, through an engine of the lab, and looks that nothing stays in it: of an
+// engine that has the image, of one that has it not and another one of its name, and after a kill.
 func drilledWithImage(t *testing.T, l *lab.Lab, site journey.Site, p point.Point) {
 	hide(t, "mariadb-backup", "mariabackup", "mariadb-install-db", "mysql_install_db")
 	t.Setenv("DOCKER_HOST", "unix://"+engineSocket(t, l, "ctl3"))
-	r := journey.At(t, site).Try("drill", "mariadb", p.ID, "--json")
+	op := journey.At(t, site)
+	has := func() string {
+		return shell(t, l, "ctl3", "export DOCKER_HOST=unix:///run/docker.sock; docker ps -aq; docker images -a --no-trunc --format '{{.ID}} {{.Repository}}:{{.Tag}}'")
+	}
+	with := has()
+	drilledBy(t, op, p, "which docker has here")
+	if after := has(); after != with {
+		t.Errorf("the engine has\n%s\nand had\n%s", after, with)
+	}
+	shell(t, l, "ctl3", `export DOCKER_HOST=unix:///run/docker.sock
+name=$(docker images --format '{{.Repository}}:{{.Tag}}')
+docker rmi -f $(docker images -q) >/dev/null
+tar -cT /dev/null | docker import - "$name"`)
+	without := has()
+	drilledBy(t, op, p, "loaded from the point into docker")
+	if after := has(); after != without {
+		t.Errorf("the engine has\n%s\nand had\n%s", after, without)
+	}
+	run := op.Start("drill", "mariadb", p.ID)
+	if _, ok := run.Await(func(e event.Event) bool { return e.Kind == event.Started && e.Component == "start an empty server" }); !ok {
+		t.Fatalf("it did not get there: %+v", run.Wait())
+	}
+	children, ok := run.Kill()
+	if !ok || has() == without {
+		t.Fatal("it ended, or had loaded nothing, before it was killed")
+	}
+	gone(t, children)
+	journey.At(t, site).Try("doctor")
+	if after := has(); after != without {
+		t.Errorf("after a kill the engine has\n%s\nand had\n%s", after, without)
+	}
+	if left := names(t, filepath.Join(site.State, "drills")); len(left) > 0 {
+		t.Errorf("left behind: %q", left)
+	}
+}
+
+// drilledBy drills through an engine, from where it has the image.
+func drilledBy(t *testing.T, op *journey.Operator, p point.Point, from string) {
+	t.Helper()
+	r := op.Try("drill", "mariadb", p.ID, "--json")
 	d := drilled(t, r)
 	if r.Code != 0 || d.State != point.Proven {
 		t.Fatalf("it ended with %d: %+v\n%s", r.Code, d, r.Stderr)
+	}
+	if programs := part(t, d, logical).Programs; !strings.Contains(programs, from) {
+		t.Errorf("it was drilled with %s, want %s", programs, from)
 	}
 	for _, component := range []string{logical, physical} {
 		if found := part(t, d, component); !strings.Contains(found.Programs, "of the server's own image") || found.Same != found.Tables {
 			t.Errorf("%s: %+v", component, found)
 		}
-	}
-	if left := shell(t, l, "ctl3", "DOCKER_HOST=unix:///run/docker.sock docker ps -a --format '{{.Names}}'"); strings.Contains(left, "holdfast") {
-		t.Errorf("containers are left: %s", left)
-	}
-	if left := names(t, filepath.Join(site.State, "drills")); len(left) > 0 {
-		t.Errorf("left behind: %q", left)
 	}
 }
 
