@@ -3,10 +3,12 @@ package cli
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"holdfast/internal/config"
 	"holdfast/internal/job"
@@ -79,11 +81,33 @@ func (a *app) result(cfg *config.Config, args []string, began time.Time, err err
 	return res
 }
 
-// typed is a command line as the daemon names it: the command, its arguments, and the tier that a flag names.
+// manner are the flags that say how something is done and not what.
+var manner = []string{"yes", "no-wait", "retry", "parallel", "limit"}
+
+// typed is a command line as the daemon names it: the command, its arguments, and the flags that say what is done.
 func (a *app) typed(c *cobra.Command, args []string) []string {
 	line := append(strings.Fields(c.CommandPath())[1:], args...)
-	if f := c.Flags().Lookup("tier"); f != nil && f.Changed {
-		line = append(line, "--tier", f.Value.String())
-	}
+	c.LocalFlags().VisitAll(func(f *pflag.Flag) {
+		if f.Changed && !slices.Contains(manner, f.Name) {
+			line = append(line, flagWords(f)...)
+		}
+	})
 	return line
+}
+
+// flagWords are a flag as it is typed.
+func flagWords(f *pflag.Flag) (words []string) {
+	values := []string{f.Value.String()}
+	if all, ok := f.Value.(pflag.SliceValue); ok {
+		values = all.GetSlice()
+	}
+	for _, v := range values {
+		switch {
+		case f.Value.Type() != "bool":
+			words = append(words, "--"+f.Name, v)
+		case v == "true":
+			words = append(words, "--"+f.Name)
+		}
+	}
+	return words
 }

@@ -90,10 +90,31 @@ func use(prefix string, given, all []string) (uses []string) {
 	return uses
 }
 
-// named are the arguments that are one of the names; where copies come from does not count.
+// narrowing are the flags that have a command do a part of what it is about, or do it from elsewhere.
+var narrowing = []string{"--only", "--point", "--from"}
+
+// Aim is what sets a command line apart from others of its verb that use the same: all of it where it says where to look, as those of
+// verifications and drills do, and where it is narrowed; in whatever order. It is "" of what does the whole.
+func Aim(args []string) string {
+	var words []string
+	for _, w := range strings.Fields(strings.Join(args, " ")) {
+		if strings.HasPrefix(w, "--") {
+			w = strings.Replace(w, "=", " ", 1)
+		}
+		words = append(words, strings.Fields(w)...)
+	}
+	whole := !slices.ContainsFunc(words, func(w string) bool { return slices.Contains(narrowing, w) })
+	if verb := (Step{Args: args}).Verb(); whole && verb != "verify" && verb != "drill" {
+		return ""
+	}
+	slices.Sort(words)
+	return strings.Join(words, " ")
+}
+
+// named are the arguments that are one of the names; what narrows the work does not count.
 func named(args, names []string) (found []string) {
 	for i, a := range args {
-		if i > 0 && slices.Contains(names, a) && args[i-1] != "--from" {
+		if i > 0 && slices.Contains(names, a) && !slices.Contains(narrowing, args[i-1]) {
 			found = append(found, a)
 		}
 	}

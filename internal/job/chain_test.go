@@ -110,3 +110,38 @@ func TestPart(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// TestAim: what narrows a command line, or says where it looks, makes it another one, in whatever order.
+func TestAim(t *testing.T) {
+	for _, k := range []struct {
+		one, other string
+		same       bool
+	}{
+		{"backup mariadb", "backup kolla --limit 1MiB", true}, // they use other sources
+		{"backup mariadb", "backup mariadb --only x", false},
+		{"replicate disk", "replicate disk --point p1", false},
+		{"replicate disk --from local", "replicate disk --from=local", true},
+		{"prune disk --yes", "prune --tier disk", true},
+		{"verify --all --tier disk", "verify --tier=disk --all", true},
+		{"verify --all --tier disk", "verify latest:kolla --tier disk", false},
+		{"drill mariadb", "drill mariadb --shard 1", false},
+	} {
+		if got := Aim(strings.Fields(k.one)) == Aim(strings.Fields(k.other)); got != k.same {
+			t.Errorf("%s and %s: %v", k.one, k.other, got)
+		}
+	}
+}
+
+// TestPatternIsNoSource: a component that is named as a source is, and a point that is named as a tier is, are neither.
+func TestPatternIsNoSource(t *testing.T) {
+	c, err := config.Parse("/etc/hf/holdfast.yml", []byte(three))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := NewStep(c, []string{"backup", "--only", "kolla"}).Sources(); len(got) != 2 {
+		t.Errorf("it uses %q", got)
+	}
+	if got := NewStep(c, []string{"replicate", "--point", "disk"}).Tiers(); len(got) != 2 {
+		t.Errorf("it uses %q", got)
+	}
+}

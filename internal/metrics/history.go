@@ -36,8 +36,9 @@ type stepDone struct {
 }
 
 type backupDone struct {
-	At time.Time `json:"at"`
-	OK bool      `json:"ok"`
+	At   time.Time `json:"at"`
+	OK   bool      `json:"ok"`
+	Part string    `json:"part,omitempty"` // that was not done; "" is the whole
 }
 
 type tierDone struct {
@@ -132,11 +133,28 @@ func (h *history) addBackup(r job.Result) {
 	if len(names) == 0 {
 		names = []string{""}
 	}
+	if part := job.Aim(r.Args); part != "" {
+		h.addPart(names, part, r)
+		return
+	}
 	for _, name := range names {
-		h.Sources[name] = backupDone{r.Finished, r.Good()}
+		h.Sources[name] = backupDone{At: r.Finished, OK: r.Good()}
 	}
 	for _, name := range r.Whole {
-		h.Sources[name] = backupDone{r.Finished, true}
+		h.Sources[name] = backupDone{At: r.Finished, OK: true}
+	}
+}
+
+// addPart counts a backup of a part of sources: it says nothing good of them, and what a job did not do of them is forgotten once it does.
+func (h *history) addPart(names []string, part string, r job.Result) {
+	for _, name := range names {
+		known, ok := h.Sources[name]
+		switch {
+		case r.Good() && known.Part == part:
+			delete(h.Sources, name)
+		case !r.Good() && r.Job != "" && (known.OK || !ok):
+			h.Sources[name] = backupDone{At: r.Finished, Part: part}
+		}
 	}
 }
 

@@ -203,6 +203,31 @@ func TestPartialBackup(t *testing.T) {
 	}
 }
 
+// TestBackupOfAPart: it says nothing good of its source, and what a job failed to do of a part is over once it is done.
+func TestBackupOfAPart(t *testing.T) {
+	m := known(t, false)
+	at := t0
+	for _, k := range []struct{ job, args, kind, want string }{
+		{"database", "backup mariadb", "failed", "0"},
+		{"", "backup mariadb --only */physical", "", "0"},
+		{"database", "backup mariadb", "", "1"},
+		{"", "backup mariadb --only */physical", "failed", "1"}, // told on the terminal
+		{"often", "backup mariadb --only */physical", "failed", "0"},
+		{"other", "backup mariadb --only */logical", "", "0"},
+		{"often", "backup mariadb --only */physical", "", "1"},
+	} {
+		at = at.Add(time.Minute)
+		r := job.Result{Job: k.job, Args: strings.Fields(k.args), Sources: []string{"mariadb"}, Kind: k.kind, Finished: at}
+		if k.kind != "" {
+			r.Exit = 1
+		}
+		m.Result(r)
+		if got := scrape(t, m.Handler())[`backup_last_status{source="mariadb"}`]; got != k.want {
+			t.Errorf("%s of job %q: mariadb has the status %s, want %s", k.args, k.job, got, k.want)
+		}
+	}
+}
+
 // TestHistoryThatCannotBeWritten is known meanwhile, and written when it can be.
 func TestHistoryThatCannotBeWritten(t *testing.T) {
 	state := t.TempDir()

@@ -46,14 +46,11 @@ func (s *state) judge(r job.Result, now time.Time) []item {
 // resultKey names what a result is about, for as long as that is done again and again.
 func resultKey(jobName string, r job.Result) string {
 	key := strings.Join([]string{jobName, r.Step(), r.Tier, strings.Join(slices.Sorted(slices.Values(r.Sources)), "+")}, "|")
-	if looks(r.Step()) {
+	if job.Aim(r.Args) != "" {
 		key += "|" + strings.Join(r.Args, " ")
 	}
 	return key
 }
-
-// looks reports whether a step finds something out: what one found of one copy another one finds nothing of that looks elsewhere.
-func looks(step string) bool { return step == "verify" || step == "drill" }
 
 func (s *state) count(r job.Result) {
 	key := strings.TrimSpace(r.Job + " " + r.Step())
@@ -94,7 +91,11 @@ func disproves(r job.Result, key string) bool {
 	if len(part) < 4 || part[0] == promise || part[1] != r.Step() || part[2] != r.Tier {
 		return false
 	}
-	if looks(part[1]) && (len(part) < 5 || part[4] != strings.Join(r.Args, " ")) {
+	aim := "" // what one found in one place, or did not do as a whole, another one that aims elsewhere says nothing of
+	if len(part) == 5 {
+		aim = job.Aim(strings.Fields(part[4]))
+	}
+	if aim != job.Aim(r.Args) {
 		return false
 	}
 	for _, source := range strings.Split(part[3], "+") {

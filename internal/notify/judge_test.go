@@ -215,3 +215,33 @@ func TestFindingsStand(t *testing.T) {
 		t.Errorf("once both are in order: %s", got)
 	}
 }
+
+// TestPartsSayNothingOfTheWhole: what an operator does of a part, or from elsewhere, disproves no failure of the whole, and the other way
+// round; a job's part that failed is done by the same part.
+func TestPartsSayNothingOfTheWhole(t *testing.T) {
+	teller, now, _ := quiet(t)
+	tell := func(jobName, args, kind string, sources ...string) {
+		*now = now.Add(time.Minute)
+		r := step(jobName, args, kind, *now)
+		r.Sources = sources
+		teller.Result(r)
+	}
+	tell("cloud", "backup rbd", "failed", "rbd")
+	tell("often", "backup rbd --only vms/*", "failed", "rbd")
+	tell("cloud", "replicate s3", "unreachable")
+	tell("", "backup rbd --only volumes/a", "", "rbd")
+	tell("", "replicate s3 --point p1", "")
+	tell("", "replicate s3 --from local", "")
+	for _, title := range pending(t, teller) {
+		if strings.Contains(title, "works again") {
+			t.Error(title)
+		}
+	}
+	tell("", "backup rbd --only=vms/*", "", "rbd")
+	tell("", "replicate s3", "")
+	tell("", "backup", "")
+	got := strings.Join(pending(t, teller), "; ")
+	if strings.Count(got, "works again") != 3 {
+		t.Errorf("once all are done: %s", got)
+	}
+}

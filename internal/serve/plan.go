@@ -123,7 +123,7 @@ func (d *Daemon) pending(s job.Step) int {
 
 // covers reports whether a step that is done leaves nothing to do of another.
 func covers(s, other job.Step) bool {
-	return s.Verb() == other.Verb() && !slices.ContainsFunc(other.Uses, func(u string) bool { return !slices.Contains(s.Uses, u) })
+	return s.Verb() == other.Verb() && job.Aim(s.Args) == job.Aim(other.Args) && !slices.ContainsFunc(other.Uses, func(u string) bool { return !slices.Contains(s.Uses, u) })
 }
 
 // policy says whether and when a failure is tried again: at a tier by the tier's rule, else by the job's.

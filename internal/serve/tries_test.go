@@ -62,3 +62,51 @@ func TestRestOfATry(t *testing.T) {
 		}
 	})
 }
+
+// TestPartSettlesNothing: a backup of a part that an operator makes leaves nothing of what is to be tried again undone.
+func TestPartSettlesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, strings.Replace(twoTiers, "cloud: off", "cloud: off, config: off, database: {when: daily 02:00, retry: {after: 1h}}", 1))
+		w.does = func(s job.Step) (int, string) {
+			if s.Verb() == "backup" && time.Now().Hour() == 2 {
+				return 1, "failed"
+			}
+			return 0, ""
+		}
+		w.runs(func(d *Daemon) {
+			time.Sleep(2*time.Hour + 30*time.Minute)
+			args := []string{"backup", "mariadb", "--only", "*/physical"}
+			r, err := d.Turn(t.Context(), Ask{Args: args, Uses: []string{"source:mariadb"}}, func(string) {})
+			if err != nil {
+				t.Fatal(err)
+			}
+			d.End(r.ID, job.Result{Args: args, Sources: []string{"mariadb"}, Started: time.Now(), Finished: time.Now()})
+			d.Leave(r)
+			w.did()
+			time.Sleep(20 * time.Hour)
+		})
+		if did := w.did(); len(did) != 6 || did[0] != "01 03:01 database backup mariadb" {
+			t.Errorf("what was tried again:\n%s", strings.Join(did, "\n"))
+		}
+	})
+}
+
+// TestOtherJobsVerificationStays: a replication that another job does settles the try of one, and not what that was to verify.
+func TestOtherJobsVerificationStays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, strings.Replace(twoTiers, "cloud: off", "cloud: off, config: daily 02:30", 1))
+		w.does = func(s job.Step) (int, string) {
+			if s.Verb() == "replicate" && time.Now().Minute() < 30 {
+				return 5, "unreachable"
+			}
+			return 0, ""
+		}
+		w.runs(func(*Daemon) { time.Sleep(12 * time.Hour) })
+		did := strings.Join(w.did(), "\n")
+		for _, source := range []string{"mariadb", "kolla"} {
+			if strings.Count(did, "verify latest:"+source+" --tier disk") != 1 {
+				t.Errorf("%s is not verified once:\n%s", source, did)
+			}
+		}
+	})
+}
