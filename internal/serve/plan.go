@@ -103,7 +103,9 @@ func (d *Daemon) again(r *Run, res job.Result) time.Time {
 	if !ok {
 		return time.Time{}
 	}
+	part := job.Part(r.Steps, r.Next)
 	if i := d.pending(r.step()); i >= 0 {
+		d.st.Tries[i].join(part)
 		return d.st.Tries[i].At
 	}
 	wait := policy.After
@@ -111,7 +113,7 @@ func (d *Daemon) again(r *Run, res job.Result) time.Time {
 		wait *= 2
 	}
 	wait = min(wait, max(policy.Most, policy.After))
-	t := Try{Job: r.Job, Steps: job.Part(r.Steps, r.Next), Due: r.Due, At: d.opts.Now().UTC().Add(wait), Wait: wait, Try: r.Try + 1}
+	t := Try{Job: r.Job, Steps: part, Due: r.Due, At: d.opts.Now().UTC().Add(wait), Wait: wait, Try: r.Try + 1}
 	d.st.Tries = append(d.st.Tries, t)
 	return t.At
 }
@@ -119,6 +121,21 @@ func (d *Daemon) again(r *Run, res job.Result) time.Time {
 // pending is the place of a try that leaves nothing to do of a step.
 func (d *Daemon) pending(s job.Step) int {
 	return slices.IndexFunc(d.st.Tries, func(t Try) bool { return covers(t.Steps[0], s) })
+}
+
+// join adds to a try what it lacks of other steps: before it removes anything, if they do not remove themselves.
+func (t *Try) join(steps []job.Step) {
+	removes := func(s job.Step) bool { return s.Verb() == "prune" }
+	for _, s := range steps {
+		if slices.ContainsFunc(t.Steps, func(of job.Step) bool { return covers(of, s) }) {
+			continue
+		}
+		at := slices.IndexFunc(t.Steps, removes)
+		if at < 0 || removes(s) {
+			at = len(t.Steps)
+		}
+		t.Steps = slices.Insert(t.Steps, at, s)
+	}
 }
 
 // covers reports whether a step that is done leaves nothing to do of another.

@@ -91,6 +91,27 @@ func TestPartSettlesNothing(t *testing.T) {
 	})
 }
 
+// TestTwoJobsAtOneTier loses the second tier for one night: the one try that both jobs have brings all that is lacking there, and what
+// each was to verify is verified before anything is removed.
+func TestTwoJobsAtOneTier(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, strings.Replace(twoTiers, "cloud: off", "cloud: off, config: daily 02:10", 1))
+		w.does = func(s job.Step) (int, string) {
+			if s.Verb() == "replicate" && time.Now().Hour() < 3 {
+				return 5, "unreachable"
+			}
+			return 0, ""
+		}
+		w.runs(func(*Daemon) {
+			time.Sleep(2*time.Hour + 50*time.Minute)
+			w.did()
+			time.Sleep(10 * time.Hour)
+		})
+		w.expect("01 03:03 database replicate disk", "01 03:04 database verify latest:mariadb --tier disk",
+			"01 03:05 database verify latest:kolla --tier disk", "01 03:06 database prune disk --yes")
+	})
+}
+
 // TestOtherJobsVerificationStays: a replication that another job does settles the try of one, and not what that was to verify.
 func TestOtherJobsVerificationStays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
