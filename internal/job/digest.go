@@ -19,7 +19,7 @@ type sentDigest struct {
 	} `json:"points"`
 }
 
-// verifyDigest is what a result takes from what a verification prints.
+// verifyDigest is what a result takes from what a verification prints of each point, and a healing of all of them.
 type verifyDigest struct {
 	Read int64 `json:"read_bytes"`
 }
@@ -48,9 +48,13 @@ func (r *Result) take(printed []byte) {
 			}
 		}
 	case "verify":
-		var v verifyDigest
-		if json.Unmarshal(printed, &v) == nil {
-			r.Read = v.Read
+		var healed verifyDigest
+		points := []verifyDigest{}
+		if json.Unmarshal(printed, &points) != nil && json.Unmarshal(printed, &healed) == nil {
+			points = []verifyDigest{healed}
+		}
+		for _, p := range points {
+			r.Read += p.Read
 		}
 	}
 }

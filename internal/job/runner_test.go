@@ -34,6 +34,11 @@ func step(args []string) {
 		fmt.Fprintln(os.Stderr, `{"error":"tier disk is full","kind":"unreachable","hint":"free some","exit_code":5}`)
 		os.Exit(5)
 	case "verify":
+		if len(args) > 2 { // --json is the last
+			fmt.Println(`{"tier":"disk","read_bytes":9,"verified":[{"point":"p1","read_bytes":9}]}`)
+			os.Exit(0)
+		}
+		fmt.Println(`[{"point":"p1","read_bytes":5},{"point":"p2","read_bytes":6}]`)
 		os.Exit(7) // has told its story on stdout
 	case "prune":
 		panic("a bug")
@@ -78,7 +83,10 @@ func TestRun(t *testing.T) {
 	if r.Exit != 5 || r.Kind != "unreachable" || r.Error != "tier disk is full" || r.Hint != "free some" || r.New != 11 || r.Tier != "disk" {
 		t.Errorf("%+v", r)
 	}
-	if r = testRunner().Run(t.Context(), Step{Args: []string{"verify"}}, nil, Watch{}); r.Exit != 7 || r.Kind != "kind7" || !strings.Contains(r.Hint, "holdfast verify") {
+	if r = testRunner().Run(t.Context(), Step{Args: []string{"verify"}}, nil, Watch{}); r.Exit != 7 || r.Kind != "kind7" || r.Read != 11 || !strings.Contains(r.Hint, "holdfast verify") {
+		t.Errorf("%+v", r)
+	}
+	if r = testRunner().Run(t.Context(), Step{Args: []string{"verify", "--heal"}}, nil, Watch{}); !r.Good() || r.Read != 9 {
 		t.Errorf("%+v", r)
 	}
 	if r = testRunner().Run(t.Context(), Step{Args: []string{"prune"}}, nil, Watch{}); r.Exit != 2 || r.Kind != "kind1" || r.Error != "panic: a bug" {

@@ -15,6 +15,7 @@ import (
 // TestJob does a job now, and looks at what everybody is told of it.
 func TestJob(t *testing.T) {
 	s := newSite(t)
+	s.configure(usual + "  audit: {when: monthly last 12:00, do: [verify --all --full]}\n")
 	d := s.starts()
 	run := s.asks("config")
 	s.idle()
@@ -45,6 +46,11 @@ func TestJob(t *testing.T) {
 	}
 	if st, err := os.Stat(filepath.Dir(s.socket())); err != nil || st.Mode().Perm() != 0o700 {
 		t.Errorf("its directory %v %v", st.Mode(), err)
+	}
+	s.asks("audit")
+	s.idle()
+	if all := s.results(); all[len(all)-1].Step() != "verify" || all[len(all)-1].Read == 0 {
+		t.Errorf("%+v", all[len(all)-1])
 	}
 	d.kills(syscall.SIGTERM)
 	if d.err != nil || !strings.Contains(s.log.String(), "the daemon has ended") {
