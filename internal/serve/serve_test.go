@@ -307,6 +307,23 @@ func TestFailedBackupKeepsEverything(t *testing.T) {
 	})
 }
 
+// TestWindow: what is due outside its window waits for it, also over a restart, and what is due inside begins at once.
+func TestWindow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, strings.Replace(twoTiers, "cloud: off",
+			`cloud: off, config: {when: every 12h, window: "22:00-06:00", then: false}, database: off`, 1))
+		w.runs(func(*Daemon) {
+			time.Sleep(18 * time.Hour)
+			w.expect()
+		})
+		w.runs(func(*Daemon) { time.Sleep(18 * time.Hour) })
+		w.expect("01 22:00 config backup kolla", "02 00:00 config backup kolla")
+		if w.results[0].Due.Hour() != 12 {
+			t.Errorf("due %s", w.results[0].Due)
+		}
+	})
+}
+
 func TestClockIsSet(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, strings.Replace(twoTiers, "cloud: off", "cloud: off, config: {when: daily 03:00, then: false}, database: off", 1))
