@@ -114,7 +114,39 @@ func TestKilledAgainAndAgain(t *testing.T) {
 		if got := w.did(); len(got) != 1+mostCuts {
 			t.Errorf("%q", got)
 		}
+		w.gaveUp("backup mariadb", "the daemon died while it ran, 4 times in this run")
 	})
+}
+
+// TestKilledWithoutCatchUp: a run that is not gone on with is told as a failure, and not tried again.
+func TestKilledWithoutCatchUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, strings.Replace(twoTiers, "cloud: off", "cloud: off, config: off, database: {when: daily 02:00, catch_up: false, retry: {after: 1h}}", 1))
+		var data []byte
+		w.runs(func(d *Daemon) {
+			time.Sleep(2*time.Hour + 30*time.Second)
+			data, _ = os.ReadFile(d.store.file())
+		})
+		if err := os.WriteFile(filepath.Join(w.dir, "state.json"), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		w.did()
+		w.runs(func(*Daemon) { time.Sleep(12 * time.Hour) })
+		w.expect()
+		w.gaveUp("backup mariadb", "the daemon died while it ran")
+	})
+}
+
+// gaveUp demands that the last that was told is a failure of a step of the job database, after which its run ended.
+func (w *world) gaveUp(step, why string) {
+	w.t.Helper()
+	last := w.results[len(w.results)-1]
+	if last.Job != "database" || strings.Join(last.Args, " ") != step || last.Kind != "failed" || last.Error != "given up: "+why || !last.Again.IsZero() {
+		w.t.Errorf("told %+v", last)
+	}
+	if !slices.Contains(w.ended, last.Run) {
+		w.t.Errorf("run %s is not told as ended, but %q", last.Run, w.ended)
+	}
 }
 
 func TestReload(t *testing.T) {

@@ -28,25 +28,41 @@ func (d *Daemon) resume() {
 	d.st.Runs = nil
 	for _, r := range runs {
 		j, known := d.job(r.Job)
-		if r.Running {
-			d.conclude(r, d.cut(r))
-			r.Earlier = r.Earlier[:len(r.Earlier)-1] // it is done again
+		cut := r.Running
+		if cut {
 			r.Running = false
 			r.Cuts++
 		}
-		switch {
-		case !known:
-			d.opts.Say(fmt.Sprintf("run %s is dropped: there is no job %s any more", r.ID, r.Job))
-		case r.Cuts > 0 && !j.CatchUp, r.Cuts > mostCuts:
-			d.opts.Say(fmt.Sprintf("run %s of job %s was cut off and is not gone on with", r.ID, r.Job))
-		default:
-			d.enqueue(r)
+		if known && (r.Cuts > 0 && !j.CatchUp || r.Cuts > mostCuts) {
+			d.giveUp(r)
+			continue
 		}
+		if cut {
+			d.conclude(r, d.cut(r))
+			r.Earlier = r.Earlier[:len(r.Earlier)-1] // it is done again
+		}
+		if !known {
+			d.opts.Say(fmt.Sprintf("run %s is dropped: there is no job %s any more", r.ID, r.Job))
+			continue
+		}
+		d.enqueue(r)
 	}
 	if d.overview != nil {
 		d.tell.overview(*d.overview)
 	}
 	d.changed()
+}
+
+// giveUp tells as a failure that a run is not gone on with. It is not tried again: the daemon might die of it again.
+func (d *Daemon) giveUp(r *Run) {
+	res := d.cut(r)
+	res.Exit, res.Kind, res.Error = 1, "failed", "given up: the daemon died while it ran"
+	if r.Cuts > 1 {
+		res.Error += fmt.Sprintf(", %d times in this run", r.Cuts)
+	}
+	res.Hint = "look for the cause in journalctl -u holdfast, then: holdfast queue run " + r.Job
+	d.record(r, res)
+	d.tell.ends(r)
 }
 
 // cut is the result of a step that the daemon did not see the end of.
@@ -119,14 +135,19 @@ func (d *Daemon) doStep(ctx context.Context, r *Run) {
 	d.onward(r)
 }
 
-// conclude remembers and tells what came of a step.
+// conclude takes in what came of a step: what of it is to be tried again, and what no more.
 func (d *Daemon) conclude(r *Run, res job.Result) {
-	res.Run, res.Job, res.Due, res.Try = r.ID, r.Job, r.Due, r.Try
 	if res.Good() {
 		d.settle(r)
 	} else {
 		res.Again = d.again(r, res)
 	}
+	d.record(r, res)
+}
+
+// record remembers and tells what came of a step.
+func (d *Daemon) record(r *Run, res job.Result) {
+	res.Run, res.Job, res.Due, res.Try = r.ID, r.Job, r.Due, r.Try
 	r.Earlier = append(r.Earlier, res)
 	d.st.add(res)
 	d.tell.result(d.st.Results[len(d.st.Results)-1])

@@ -46,6 +46,7 @@ type world struct {
 	overview *coverage.Overview
 	said     []string
 	results  []job.Result
+	ended    []string // runs
 	queues   int
 	looks    int
 	heard    int
@@ -141,7 +142,11 @@ func (e ears) Result(r job.Result) {
 
 func (e ears) Begins(job, run string) {}
 
-func (e ears) Ends(job, run string) {}
+func (e ears) Ends(_, run string) {
+	e.w.mu.Lock()
+	defer e.w.mu.Unlock()
+	e.w.ended = append(e.w.ended, run)
+}
 
 func (e ears) Queue(Queue) {
 	e.w.mu.Lock()
