@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -94,6 +95,31 @@ func TestPruneAndHolds(t *testing.T) {
 	if code, out, _ := run("show", "20260301", "--json"); code != 0 || !strings.Contains(out, `"keep_reason": "on hold: audit"`) {
 		t.Errorf("show: %d %s", code, out)
 	}
+}
+
+// TestDamageFoundElsewhere: that the newest point is damaged is known to a host that did not find it, and the sound one before it stays.
+func TestDamageFoundElsewhere(t *testing.T) {
+	p := newPlaces(t, "local")
+	p.types(0, "init", "--yes")
+	p.takes("p1", "one")
+	before := p.blobsOf("local", "p")
+	p.takes("p2", "two")
+	for _, pack := range p.blobsOf("local", "p") {
+		if !slices.Contains(before, pack) {
+			p.spoils(pack)
+		}
+	}
+	p.types(7, "verify", "--full", "--all")
+	config, err := os.ReadFile(p.file())
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := strings.NewReplacer("/state\n", "/other\n", "keep: 7d", "keep: {last: 1}").Replace(string(config))
+	if err := os.WriteFile(p.file(), []byte(other), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p.types(0, "prune", "--dry-run")
+	p.sees(`^tier local: of 2 points 0 would leave$`)
 }
 
 func TestHoldProblems(t *testing.T) {

@@ -28,7 +28,11 @@ func (a *app) tierInput(ctx context.Context, cfg *config.Config, n int, v *vault
 	if err != nil {
 		return in, m, err
 	}
-	in.Points = heldPoints(points, a.findings(cfg, cfg.Tiers[n].Name), sizes)
+	doubted, err := v.Doubted(ctx)
+	if err != nil {
+		return in, m, err
+	}
+	in.Points = heldPoints(points, a.findings(cfg, cfg.Tiers[n].Name), doubted, sizes)
 	if in.Space, err = a.spaceOf(ctx, cfg.Tiers[n], v, m); err != nil {
 		return in, m, err
 	}
@@ -56,10 +60,11 @@ func (a *app) rulesOf(ctx context.Context, cfg *config.Config, n int, v *vault.V
 	return in, m, nil
 }
 
-// heldPoints has a place for how long the store locks each point.
-func heldPoints(points []point.Point, found verify.Findings, sizes map[string]map[string]int64) (all []retention.Held) {
+// heldPoints counts as damaged what a verification on this host found so, and what the vault doubts, whichever host found that. It has a
+// place for how long the store locks each point.
+func heldPoints(points []point.Point, found verify.Findings, doubted map[string]bool, sizes map[string]map[string]int64) (all []retention.Held) {
 	for _, p := range points {
-		all = append(all, retention.Held{Point: p, Damaged: found[p.ID].Damaged > 0, Bytes: sizes[p.ID]})
+		all = append(all, retention.Held{Point: p, Damaged: found[p.ID].Damaged > 0 || doubted[p.ID], Bytes: sizes[p.ID]})
 	}
 	return all
 }
@@ -121,17 +126,18 @@ func (a *app) unwanted(ctx context.Context, cfg *config.Config, t config.Tier, f
 	var in retention.Input
 	var holds map[string]point.Hold
 	var points []point.Point
-	var known map[string]bool
+	var known, doubted map[string]bool
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() (err error) { in, _, err = a.rulesOf(gctx, cfg, numbers[0], to); return err })
 	g.Go(func() (err error) { holds, err = from.Holds(gctx); return err })
+	g.Go(func() (err error) { doubted, err = to.Doubted(vault.Listed(gctx)); return err })
 	g.Go(func() (err error) { points, known, err = union(vault.Listed(gctx), to, from); return err }) // both were compared just now
 	if err := g.Wait(); err != nil {
 		return nil, err
 	}
 	maps.DeleteFunc(holds, func(_ string, h point.Hold) bool { return !h.Spreads(t.Name) })
 	maps.Copy(in.Holds, holds)
-	in.Points = heldPoints(points, a.findings(cfg, t.Name), nil)
+	in.Points = heldPoints(points, a.findings(cfg, t.Name), doubted, nil)
 	plan, err := retention.Decide(in)
 	if err != nil {
 		return nil, err
@@ -178,7 +184,7 @@ func (a *app) keepReasons(ctx context.Context, cfg *config.Config, v *vault.Vaul
 		if err != nil {
 			return err
 		}
-		in.Points = heldPoints(points, a.findings(cfg, v.Location().Tier), nil)
+		in.Points = heldPoints(points, a.findings(cfg, v.Location().Tier), nil, nil) // what is in doubt takes long to find
 		plan, err := retention.Decide(in)
 		for _, d := range plan.Decisions {
 			why[d.Point] = "until the next prune: " + d.Reasons[0].Text

@@ -2,6 +2,7 @@ package vault
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path"
 
@@ -126,6 +127,26 @@ func (d *difference) pieces(ctx context.Context, base *snapshot.DirEntry) []obje
 		}
 	}
 	return nil
+}
+
+// holdAny reports whether what an entry holds, and its base does not, has any of some contents. It fails when nobody can tell.
+func (c contents) holdAny(ctx context.Context, e, base *snapshot.DirEntry, some contentSet) (bool, error) {
+	found := errors.New("found")
+	d := difference{
+		tree: c, base: []contents{c},
+		visit: func(_ context.Context, id content.ID, _ place) error {
+			if some.has(id) {
+				return found
+			}
+			return nil
+		},
+		broken: func(_ context.Context, _ object.ID, _ place, err error) error { return err },
+	}
+	err := d.entry(ctx, e, base, place{})
+	if errors.Is(err, found) {
+		return true, nil
+	}
+	return false, err
 }
 
 // list reads a directory.

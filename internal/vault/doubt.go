@@ -10,13 +10,14 @@ import (
 	"github.com/kopia/kopia/repo/blob"
 	"github.com/kopia/kopia/repo/content"
 	"github.com/kopia/kopia/repo/object"
+	"github.com/kopia/kopia/snapshot"
 
 	"holdfast/internal/problem"
 )
 
 // A content whose bytes were found damaged is in doubt, and the vault remembers it: one blob names what one reading
-// found. A doubt is a reason to look and no more: whoever would share such a content reads it first. So it does no harm
-// when it was unfounded, or when two processes raise or end it at once.
+// found. A doubt is a reason to look and no more: whoever would share such a content reads it first, and whoever removes points relies
+// on none that holds it. So it does no harm when it was unfounded, or when two processes raise or end it at once.
 
 // doubts returns the contents in doubt by the blob that names them. A blob that cannot be read raises none.
 func (v *Vault) doubts(ctx context.Context) (map[blob.ID][]content.ID, error) {
@@ -44,6 +45,40 @@ func (v *Vault) doubted(ctx context.Context) (contentSet, error) {
 		}
 	}
 	return set, err
+}
+
+// Doubted returns the points that hold anything in doubt, or of which nobody can tell.
+func (v *Vault) Doubted(ctx context.Context) (map[string]bool, error) {
+	doubted, err := v.doubted(ctx)
+	if err != nil || doubted.len() == 0 {
+		return nil, err
+	}
+	snaps, err := v.snapshots(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	points, all := gather(snaps), map[string]bool{}
+	sound := map[string]*snapshot.DirEntry{} // the last tree without a doubt, by source: most of the next one is in it
+	for _, m := range snaps {
+		p := points[m.Tags[tagPoint]]
+		if p == nil || !slices.Contains(p.all(), m) {
+			continue
+		}
+		source := m.Tags[tagSource]
+		is, err := contentsOf(v.repo).holdAny(ctx, m.RootEntry, sound[source], doubted)
+		if err != nil {
+			is = true
+			if err := errors.Join(ctx.Err(), v.outage(ctx, err)); err != nil {
+				return nil, err
+			}
+		}
+		if is {
+			all[m.Tags[tagPoint]] = true
+		} else {
+			sound[source] = m.RootEntry
+		}
+	}
+	return all, nil
 }
 
 // doubt remembers contents as damaged, unless they are in doubt already.

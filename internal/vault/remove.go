@@ -2,12 +2,9 @@ package vault
 
 import (
 	"context"
-	"errors"
 	"slices"
 
-	"github.com/kopia/kopia/repo/content"
 	"github.com/kopia/kopia/repo/manifest"
-	"github.com/kopia/kopia/repo/object"
 	"github.com/kopia/kopia/snapshot"
 
 	"holdfast/internal/problem"
@@ -158,19 +155,8 @@ func (v *Vault) Copies(ctx context.Context, in *Vault) (map[string]bool, error) 
 
 // inDoubt reports whether the second vault doubts anything that a point consists of, or whether nobody can tell.
 func (r *Replica) inDoubt(ctx context.Context, p *sealedPoint) bool {
-	found := errors.New("in doubt")
-	d := difference{
-		tree: contentsOf(r.from.repo),
-		visit: func(_ context.Context, id content.ID, _ place) error {
-			if r.doubted.has(id) {
-				return found
-			}
-			return nil
-		},
-		broken: func(_ context.Context, _ object.ID, _ place, err error) error { return err },
-	}
 	for _, m := range p.all() {
-		if d.entry(ctx, m.RootEntry, nil, place{}) != nil {
+		if is, err := contentsOf(r.from.repo).holdAny(ctx, m.RootEntry, nil, r.doubted); is || err != nil {
 			return true
 		}
 	}

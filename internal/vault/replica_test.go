@@ -474,4 +474,11 @@ func TestCopyInDoubt(t *testing.T) {
 	if copies["p1"] || !copies["p2"] {
 		t.Errorf("whole: %v", copies)
 	}
+	imagePoint(t, second, "p3", "p1", 6)
+	imagePoint(t, second, "p4", "p3", 5)
+	doubted, err := second.Doubted(t.Context())
+	check(t, err)
+	if !doubted["p1"] || doubted["p2"] || !doubted["p3"] || doubted["p4"] {
+		t.Errorf("in doubt: %v", doubted)
+	}
 }
