@@ -67,6 +67,20 @@ func TestLockedStore(t *testing.T) {
 	}
 }
 
+// TestLockThatKeysCanLift locks in a way that whoever owns the bucket may lift: doctor says that the tier's own keys may.
+func TestLockThatKeysCanLift(t *testing.T) {
+	l := labtest.New(t, labtest.Hosts, labtest.EmptyCeph)
+	must(t, l.MakeBucket(t.Context(), "lifted", true))
+	op := journey.At(t, journey.NewSite(t, l, func(config string) string {
+		return strings.Replace(config, "kolla:\n", l.S3Tier("s3", "lifted/cloud", "", "lock: {mode: governance, days: 3}")+"kolla:\n", 1)
+	}))
+	op.Run("init", "--yes")
+	out := op.Try("doctor").Stdout
+	if !strings.Contains(out, "the tier's own keys can lift the lock and remove what is locked") || !strings.Contains(out, "lock: {mode: compliance}") {
+		t.Errorf("doctor says\n%s", out)
+	}
+}
+
 // testHoldsDeleted deletes the holds alone: nobody may take their points for free.
 func testHoldsDeleted(t *testing.T, l *lab.Lab, op *journey.Operator, id string) {
 	c, err := l.S3()
