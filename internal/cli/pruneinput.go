@@ -100,6 +100,10 @@ func (a *app) nextTier(ctx context.Context, cfg *config.Config, n int, v *vault.
 		if err != nil {
 			return err
 		}
+		if err := a.spare(ctx, cfg, cfg.Tiers[n+1:], v, left); err != nil {
+			a.warn(err.Error())
+			clear(left)
+		}
 		next.Verified, next.Left = map[string]bool{}, map[string]bool{}
 		found := a.findings(cfg, cfg.Tiers[n].Name)
 		for id, whole := range copies {
@@ -149,6 +153,37 @@ func (a *app) unwanted(ctx context.Context, cfg *config.Config, t config.Tier, f
 		}
 	}
 	return why, nil
+}
+
+// spare takes out of what a tier does not want of a vault that which tiers after it want and lack: it reaches them by way of that tier.
+func (a *app) spare(ctx context.Context, cfg *config.Config, later []config.Tier, from *vault.Vault, left map[string]string) error {
+	for _, t := range later {
+		if len(left) == 0 || t.Name == from.Location().Tier {
+			continue
+		}
+		if err := a.spareFor(ctx, cfg, t, from, left); err != nil {
+			return fmt.Errorf("tier %s cannot be asked what it wants of tier %s: %w", t.Name, from.Location().Tier, err)
+		}
+	}
+	return nil
+}
+
+func (a *app) spareFor(ctx context.Context, cfg *config.Config, t config.Tier, from *vault.Vault, left map[string]string) error {
+	to, err := a.openVault(ctx, cfg, t)
+	if err != nil {
+		return err
+	}
+	defer to.Close(context.WithoutCancel(ctx))
+	has, err := from.Copies(ctx, to)
+	if err != nil {
+		return err
+	}
+	unwanted, err := a.unwanted(ctx, cfg, t, from, to)
+	if err != nil {
+		return err
+	}
+	maps.DeleteFunc(left, func(id, _ string) bool { return !has[id] && unwanted[id] == "" })
+	return nil
 }
 
 // union returns the points of two vaults, each once, and which of them the first one has.

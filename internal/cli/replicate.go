@@ -209,7 +209,11 @@ func (a *app) replicateOne(ctx context.Context, cfg *config.Config, w way, o rep
 	}
 	res, err = tier.Replicate(ctx, from, to, tier.Options{
 		Unwanted: func(ctx context.Context, _ []vault.Sealed) (map[string]string, error) {
-			return a.unwanted(ctx, cfg, w.to, from, to)
+			left, err := a.unwanted(ctx, cfg, w.to, from, to)
+			if err == nil {
+				err = a.spareOnTheWay(ctx, cfg, w.to, from, left)
+			}
+			return left, err
 		},
 		Refuse: noRoomFor(to, w.to),
 		Points: ids, Parallel: o.parallel, Limit: a.rateNow(w.to, limit), DryRun: o.dryRun, Listen: display.Listen, Now: a.env.Now,
@@ -218,6 +222,18 @@ func (a *app) replicateOne(ctx context.Context, cfg *config.Config, w way, o rep
 		a.exchangeFormats(ctx, from, to)
 	}
 	return res, err
+}
+
+// spareOnTheWay has a tier take what those after it want and lack. What one wants that cannot be asked has to wait for another time.
+func (a *app) spareOnTheWay(ctx context.Context, cfg *config.Config, to config.Tier, from *vault.Vault, left map[string]string) error {
+	numbers, err := chosenTiers(cfg, to.Name)
+	if err != nil {
+		return err
+	}
+	if err := a.spare(ctx, cfg, cfg.Tiers[numbers[0]+1:], from, left); err != nil && ctx.Err() == nil {
+		a.warn(err.Error())
+	}
+	return ctx.Err()
 }
 
 // openEnds opens both vaults of a way, at the same time unless a passphrase may have to be typed. One that was opened is returned

@@ -84,6 +84,12 @@ func (p *places) open(name string) *vault.Vault {
 // takes seals a point with a file of the host ctl1 in the first tier.
 func (p *places) takes(id, text string) {
 	p.t.Helper()
+	p.tookAt(time.Now(), id, text)
+}
+
+// tookAt is takes of a run that was begun at a time.
+func (p *places) tookAt(at time.Time, id, text string) {
+	p.t.Helper()
 	v := p.open("local")
 	defer v.Close(p.t.Context())
 	s, err := v.Begin(p.t.Context(), id, "kolla")
@@ -97,10 +103,52 @@ func (p *places) takes(id, text string) {
 	if _, err := s.Seal(p.t.Context(), nil, nil); err != nil {
 		p.t.Fatal(err)
 	}
-	c := point.Component{Source: "kolla", Name: "ctl1", Kind: point.Files, Path: "kolla/ctl1", State: point.Good, Started: time.Now()}
-	if err := v.SealPoint(p.t.Context(), point.Point{ID: id, Cloud: "lab", Started: time.Now(), State: point.Complete, Components: []point.Component{c}}); err != nil {
+	c := point.Component{Source: "kolla", Name: "ctl1", Kind: point.Files, Path: "kolla/ctl1", State: point.Good, Started: at}
+	if err := v.SealPoint(p.t.Context(), point.Point{ID: id, Cloud: "lab", Started: at, State: point.Complete, Components: []point.Component{c}}); err != nil {
 		p.t.Fatal(err)
 	}
+}
+
+// TestShortKeepBetweenTiers: what a tier in the middle would let go at once, since it was away for so long, still comes to the one after
+// it that wants it, once, and leaves the first tier only then.
+func TestShortKeepBetweenTiers(t *testing.T) {
+	p := newPlaces(t, "local", "disk", "offsite")
+	text, err := os.ReadFile(p.file())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for tier, keep := range map[string]string{"local": "30d", "offsite": "1y"} {
+		text = regexp.MustCompile("(name: "+tier+".*keep: )7d").ReplaceAll(text, []byte("${1}"+keep+", reserve: 0%"))
+	}
+	if err := os.WriteFile(p.file(), text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p.types(0, "init", "--yes")
+	p.tookAt(time.Now().Add(-40*config.Day), "p1", "one")
+	p.takes("p2", "two")
+	away := filepath.Join(p.dir, "away")
+	if err := os.Rename(filepath.Join(p.dir, "offsite"), away); err != nil {
+		t.Fatal(err)
+	}
+	p.types(0, "prune", "local", "--dry-run")
+	p.sees(`tier offsite cannot be asked what it wants of tier local`)
+	p.sees(`^tier local: of 2 points 0 would leave$`)
+	p.types(0, "replicate", "disk", "--dry-run")
+	p.sees(`tier offsite cannot be asked what it wants of tier local`)
+	if err := os.Rename(away, filepath.Join(p.dir, "offsite")); err != nil {
+		t.Fatal(err)
+	}
+	p.types(0, "prune", "local", "--dry-run")
+	p.sees(`^tier local: of 2 points 0 would leave$`)
+	p.types(0, "replicate")
+	p.sees(`^tier disk: 2 points copied from local`)
+	p.sees(`^tier offsite: 2 points copied from disk`)
+	p.types(0, "prune", "disk", "--confirm", "1")
+	p.sees(`^tier disk: 1 points were removed, 1 stay$`)
+	p.types(0, "replicate")
+	p.sees(`^tier disk: 0 points copied from local`)
+	p.types(0, "prune", "local", "--dry-run")
+	p.sees(`^tier local: of 2 points 1 would leave$`)
 }
 
 // TestReplicateCommand brings points down three tiers, reads them there, loses the first tier and fills it again.
