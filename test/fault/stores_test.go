@@ -27,6 +27,7 @@ import (
 	"holdfast/internal/stream"
 	"holdfast/internal/tier"
 	"holdfast/internal/vault"
+	"holdfast/test/journey"
 )
 
 // uphill is a local vault with points and an empty one in a bucket, behind a proxy.
@@ -180,7 +181,8 @@ func (p *uphill) mends() {
 	}
 }
 
-// TestStoreOnABadDay replicates through what stores and networks do. What can be overcome is; nothing is sealed that is not whole.
+// TestStoreOnABadDay replicates, restores and prunes through what stores and networks do. What can be overcome is; nothing is sealed or
+// given back that is not whole, and nothing leaves but what is to.
 func TestStoreOnABadDay(t *testing.T) {
 	l := labtest.New(t, labtest.Hosts, labtest.EmptyCeph)
 	must(t, l.MakeBucket(t.Context(), "bad", false))
@@ -237,6 +239,31 @@ func testBadDay(t *testing.T, p *uphill, f s3proxy.Faults, seen string) {
 	}
 	t.Logf("%d requests, %d hit, %d copied", p.proxy.Seen("requests"), p.proxy.Seen(seen), len(res.Points))
 	p.mends()
+	requests, hit := p.proxy.Seen("requests"), p.proxy.Seen(seen)
+	p.proxy.Set(f)
+	p.restoresAndPrunes()
+	requests, hit = p.proxy.Seen("requests")-requests, p.proxy.Seen(seen)-hit
+	if hit == 0 {
+		t.Errorf("nothing was done to the %d requests of a restore and a prune", requests)
+	}
+	t.Logf("%d requests, %d hit, restored and pruned", requests, hit)
+}
+
+// restoresAndPrunes gives a point back from the bucket, and has all but the newest leave it.
+func (p *uphill) restoresAndPrunes() {
+	p.t.Helper()
+	op := journey.At(p.t, p.site("{last: 1}"))
+	dir := filepath.Join(p.t.TempDir(), "restored")
+	op.Run("restore", "files", "p0", "--to", dir, "--yes", "--tier", "s3")
+	if data, err := os.ReadFile(filepath.Join(dir, "ctl1/file")); err != nil || !bytes.Equal(data, p.data["p0"]) {
+		p.t.Errorf("%d bytes came back of %d, or others: %v", len(data), len(p.data["p0"]), err)
+	}
+	op.Run("prune", "s3", "--yes", "--exclusive")
+	p.proxy.Set(s3proxy.Faults{})
+	if n := p.honest(); n != 1 {
+		p.t.Errorf("%d points are left", n)
+	}
+	op.Run("verify", fmt.Sprintf("p%d", len(p.data)-1), "--full", "--tier", "s3")
 }
 
 // testInVain replicates to a store that refuses after a while, which must be said, and soon.
