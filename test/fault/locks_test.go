@@ -1,6 +1,7 @@
 package fault
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"maps"
@@ -172,6 +173,37 @@ func testAttack(t *testing.T, l *lab.Lab, op *journey.Operator, id string) {
 	if out := op.Run("undelete", "s3", "--yes"); !strings.Contains(out, "nothing was deleted") {
 		t.Errorf("undelete says again\n%s", out)
 	}
+}
+
+// TestOverwrittenStore has an attacker with the tier's keys write something else under every name in a locked bucket: all of it can be
+// read as it was before, and the next replication, once the vault opens again, brings everything anew.
+func TestOverwrittenStore(t *testing.T) {
+	l := labtest.New(t, labtest.Hosts, labtest.EmptyCeph)
+	must(t, l.MakeBucket(t.Context(), "overwritten", true))
+	p := newUphill(t, l, "overwritten", "v", 2)
+	_, err := p.open(p.near).SetImmutable(t.Context(), vault.Immutable{Mode: "compliance", Period: 72 * time.Hour})
+	must(t, err)
+	journey.At(t, p.site("1y")).Run("replicate", "s3")
+	before := nextSecond(t, l, "overwritten").UTC().Format(time.RFC3339)
+	nextSecond(t, l, "overwritten")
+	p.strikeFar("", func([]byte) []byte { return []byte("pay first") })
+	op := journey.At(t, p.site("1y"))
+	if r := op.Try("verify", "--full", "--all", "--tier", "s3"); r.Code == 0 {
+		t.Errorf("what was overwritten verifies:\n%s", r.Stdout)
+	}
+	op.Run("verify", "--full", "--all", "--tier", "s3", "--at", before)
+	dir := filepath.Join(t.TempDir(), "past")
+	op.Run("restore", "files", "p0", "--to", dir, "--yes", "--tier", "s3", "--at", before)
+	if data, err := os.ReadFile(filepath.Join(dir, "ctl1/file")); err != nil || !bytes.Equal(data, p.data["p0"]) {
+		t.Errorf("%d bytes came back of %d, or others: %v", len(data), len(p.data["p0"]), err)
+	}
+	op.Fails(4, []string{"blob kopia.repository was put back", "there is no point"}, "verify", "--heal", "--full", "--all", "--tier", "s3")
+	op.Run("replicate", "s3")
+	if n := p.honest(); n != len(p.data) {
+		t.Errorf("the bucket holds %d points of %d", n, len(p.data))
+	}
+	op.Run("verify", "--full", "--all", "--tier", "s3")
+	op.Run("verify", "--full", "--all", "--tier", "s3", "--at", before)
 }
 
 // nextSecond waits until the store's clock is past the second in which anything in a bucket was last put, and returns the new one: times
