@@ -14,31 +14,59 @@ import (
 	"github.com/minio/minio-go/v7"
 )
 
-// ExtendBlobRetention locks a blob anew, from now on.
+// ExtendBlobRetention locks a blob anew, from now on. What is locked for longer, or more strictly, stays so.
 func (b *Bucket) ExtendBlobRetention(ctx context.Context, id blob.ID, o blob.ExtendOptions) error {
+	return b.extend(ctx, id, "", o)
+}
+
+// extend locks a version of a blob, "" the newest. A store refuses to shorten a lock and to weaken it, which is no reason to fail: it
+// would be enough to lock one blob for a century.
+func (b *Bucket) extend(ctx context.Context, id blob.ID, version string, o blob.ExtendOptions) error {
 	if b.past != nil {
 		return errPast
 	}
-	mode := minio.RetentionMode(o.RetentionMode)
+	until := now().Add(o.RetentionPeriod).UTC()
+	refused := b.retain(ctx, id, version, minio.RetentionMode(o.RetentionMode), until)
+	if response(refused).StatusCode != http.StatusForbidden {
+		return refused
+	}
+	mode, at, err := b.retention(ctx, id, version)
+	switch strict := mode == minio.Compliance || mode == minio.RetentionMode(o.RetentionMode); {
+	case err != nil:
+		return errors.Join(refused, err)
+	case strict && !at.Before(until.Truncate(time.Second)):
+		return nil
+	case strict && mode != minio.RetentionMode(o.RetentionMode):
+		return b.retain(ctx, id, version, mode, until)
+	}
+	return refused
+}
+
+func (b *Bucket) retain(ctx context.Context, id blob.ID, version string, mode minio.RetentionMode, until time.Time) error {
 	return b.try(ctx, "extend the lock of "+string(id), 0, func(ctx context.Context) error {
-		until := now().Add(o.RetentionPeriod).UTC()
-		return missing(b.core.PutObjectRetention(ctx, b.o.Bucket, b.name(id), minio.PutObjectRetentionOptions{Mode: &mode, RetainUntilDate: &until}))
+		return missing(b.core.PutObjectRetention(ctx, b.o.Bucket, b.name(id), minio.PutObjectRetentionOptions{Mode: &mode, RetainUntilDate: &until, VersionID: version}))
 	})
 }
 
 // LockedUntil returns when the lock of a blob ends, the zero time when it has none.
 func (b *Bucket) LockedUntil(ctx context.Context, id blob.ID) (until time.Time, err error) {
+	_, until, err = b.retention(ctx, id, "")
+	return until, err
+}
+
+// retention is the lock of a version of a blob, "" the newest.
+func (b *Bucket) retention(ctx context.Context, id blob.ID, version string) (mode minio.RetentionMode, until time.Time, err error) {
 	err = b.try(ctx, "ask for the lock of "+string(id), 0, func(ctx context.Context) error {
-		_, at, err := b.core.GetObjectRetention(ctx, b.o.Bucket, b.name(id), "")
+		m, at, err := b.core.GetObjectRetention(ctx, b.o.Bucket, b.name(id), version)
 		if code := response(err).Code; code == "NoSuchObjectLockConfiguration" || code == "ObjectLockConfigurationNotFoundError" || code == "InvalidRequest" {
 			return nil
 		}
-		if err == nil && at != nil {
-			until = *at
+		if err == nil && m != nil && at != nil {
+			mode, until = *m, *at
 		}
 		return missing(err)
 	})
-	return until, err
+	return mode, until, err
 }
 
 // Locking says what a bucket can do against a removal.

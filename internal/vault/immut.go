@@ -1,11 +1,13 @@
 package vault
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/kopia/kopia/repo"
@@ -52,6 +54,12 @@ func hasPrefix(id blob.ID, prefixes ...blob.ID) bool {
 // that nothing is free before Extended and the period.
 type lockRecord struct {
 	Extended time.Time `json:"extended"`
+}
+
+// due reports whether the locks are to be extended: also when the clock was ahead when they last were.
+func (r lockRecord) due() bool {
+	since := now().Sub(r.Extended)
+	return since < 0 || since >= extendDue
 }
 
 const (
@@ -102,7 +110,7 @@ func (v *Vault) ExtendLocks(ctx context.Context, force bool) (done bool, err err
 	if err := v.kept(ctx, lockBlob, &last); err != nil { // nobody knows when: all are extended, and that is written anew
 		last = lockRecord{}
 	}
-	if !force && now().Sub(last.Extended) < extendDue {
+	if !force && !last.due() {
 		return false, nil
 	}
 	began := now()
@@ -112,25 +120,61 @@ func (v *Vault) ExtendLocks(ctx context.Context, force bool) (done bool, err err
 	return true, v.keep(ctx, lockBlob, lockRecord{began})
 }
 
+// extendAll goes on with the others where a blob cannot be locked: nobody who spoils one shall free them all.
 func (v *Vault) extendAll(ctx context.Context, i Immutable) error {
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(extending)
+	var failed failures
 	for _, prefix := range append(repo.GetLockingStoragePrefixes(), ownLocked...) {
 		err := v.store.ListBlobs(gctx, prefix, func(m blob.Metadata) error {
-			g.Go(func() error {
-				err := v.store.ExtendBlobRetention(gctx, m.BlobID, blob.ExtendOptions{RetentionMode: i.mode(), RetentionPeriod: i.Period})
-				if errors.Is(err, blob.ErrBlobNotFound) { // removed meanwhile
-					return nil
-				}
-				return err
-			})
+			g.Go(func() error { return failed.add(v.store.ExtendBlobRetention(gctx, m.BlobID, i.extension())) })
 			return nil
 		})
 		if err != nil {
 			return errors.Join(err, g.Wait())
 		}
 	}
-	return g.Wait()
+	return cmp.Or(g.Wait(), failed.err())
+}
+
+func (i Immutable) extension() blob.ExtendOptions {
+	return blob.ExtendOptions{RetentionMode: i.mode(), RetentionPeriod: i.Period}
+}
+
+// mostFailed is how many blobs may fail before the store is given up, which may not answer at all.
+const mostFailed = 2 * extending
+
+// failures are those of single blobs.
+type failures struct {
+	mu    sync.Mutex
+	first error
+	n     int
+}
+
+// add counts a failure, and returns an error when there are too many. What was removed meanwhile is none.
+func (f *failures) add(err error) error {
+	if err == nil || errors.Is(err, blob.ErrBlobNotFound) {
+		return nil
+	}
+	f.mu.Lock()
+	if f.n++; f.first == nil {
+		f.first = err
+	}
+	n := f.n
+	f.mu.Unlock()
+	if n < mostFailed {
+		return nil
+	}
+	return f.err()
+}
+
+func (f *failures) err() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.n == 0 {
+		return nil
+	}
+	return fmt.Errorf("%d blobs are not locked anew, such as: %w", f.n, f.first)
 }
 
 // LockedUntil returns when the first blob of the vault may be removed: as recorded, or earlier when one of some that the store is

@@ -2,6 +2,7 @@ package vault
 
 import (
 	"testing"
+	"time"
 
 	"github.com/kopia/kopia/repo/blob"
 )
@@ -30,6 +31,15 @@ func TestReplacedIndexes(t *testing.T) {
 		indexes := append(append([]blob.ID{}, c.present...), c.hidden...)
 		if got := replaced(c.id, append(indexes, c.id), len(c.present)); got != c.want {
 			t.Errorf("%s: %s replaced = %v, want %v", c.what, c.id, got, c.want)
+		}
+	}
+}
+
+// TestLocksAreDue: after a day, and when the record of the last time is ahead of the clock.
+func TestLocksAreDue(t *testing.T) {
+	for ago, want := range map[time.Duration]bool{time.Hour: false, 23 * time.Hour: false, 25 * time.Hour: true, -time.Hour: true, -1000 * time.Hour: true} {
+		if got := (lockRecord{now().Add(-ago)}).due(); got != want {
+			t.Errorf("extended %s ago, due %v", ago, got)
 		}
 	}
 }

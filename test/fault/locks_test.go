@@ -305,6 +305,48 @@ func TestLocksAreExtended(t *testing.T) {
 	}
 }
 
+// TestSpoiltLocks has somebody with the tier's keys lock some packs for longer, and more strictly, than is planned: all are
+// locked anew all the same.
+func TestSpoiltLocks(t *testing.T) {
+	l := labtest.New(t, labtest.Hosts, labtest.EmptyCeph)
+	must(t, l.MakeBucket(t.Context(), "spoilt", true))
+	p := newUphill(t, l, "spoilt", "v", 2)
+	if _, err := p.replicate(); err != nil {
+		t.Fatal(err)
+	}
+	v := p.open(p.near)
+	_, err := v.SetImmutable(t.Context(), vault.Immutable{Mode: "governance", Period: 72 * time.Hour})
+	must(t, err)
+	c, err := l.S3()
+	must(t, err)
+	was, _ := retentions(t, l, "spoilt")
+	packs := slices.DeleteFunc(slices.Sorted(maps.Keys(was)), func(name string) bool { return !strings.HasPrefix(name, "v/p") && !strings.HasPrefix(name, "v/q") })
+	if len(packs) < 4 {
+		t.Fatalf("only %v are packs", packs)
+	}
+	lock := func(name string, mode minio.RetentionMode, until time.Time) {
+		t.Helper()
+		must(t, c.PutObjectRetention(t.Context(), "spoilt", name, minio.PutObjectRetentionOptions{Mode: &mode, RetainUntilDate: &until, GovernanceBypass: true}))
+	}
+	century, stricter := time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC), was[packs[1]].Add(time.Second)
+	lock(packs[0], minio.Governance, century)
+	lock(packs[1], minio.Compliance, stricter)
+	await(t, "a later second, of which locks are", func() bool { return time.Until(stricter) < 72*time.Hour-time.Second })
+
+	if done, err := v.ExtendLocks(t.Context(), true); !done || err != nil {
+		t.Errorf("not extended: %v, %v", done, err)
+	}
+	now, _ := retentions(t, l, "spoilt")
+	if !now[packs[0]].Equal(century) || !now[packs[1]].After(stricter) {
+		t.Errorf("what is locked for longer is locked until %v, and what is locked more strictly until %v", now[packs[0]], now[packs[1]])
+	}
+	for name, until := range was {
+		if !now[name].After(until) {
+			t.Errorf("%s is locked until %v, before until %v", name, now[name], until)
+		}
+	}
+}
+
 // retentions are the locks of the objects in a bucket, and how many have none.
 func retentions(t *testing.T, l *lab.Lab, bucket string) (locked map[string]time.Time, free int) {
 	t.Helper()
