@@ -19,6 +19,11 @@ func (b *Bucket) ExtendBlobRetention(ctx context.Context, id blob.ID, o blob.Ext
 	return b.extend(ctx, id, "", o)
 }
 
+// ExtendHidden is ExtendBlobRetention for what a deleted blob held.
+func (b *Bucket) ExtendHidden(ctx context.Context, h Hidden, o blob.ExtendOptions) error {
+	return b.extend(ctx, h.ID, h.last, o)
+}
+
 // extend locks a version of a blob, "" the newest. A store refuses to shorten a lock and to weaken it, which is no reason to fail: it
 // would be enough to lock one blob for a century.
 func (b *Bucket) extend(ctx context.Context, id blob.ID, version string, o blob.ExtendOptions) error {

@@ -134,7 +134,36 @@ func (v *Vault) extendAll(ctx context.Context, i Immutable) error {
 			return errors.Join(err, g.Wait())
 		}
 	}
-	return cmp.Or(g.Wait(), failed.err())
+	lost := v.extendHidden(gctx, i, func(extend func() error) { g.Go(func() error { return failed.add(extend()) }) })
+	return cmp.Or(g.Wait(), failed.err(), lost)
+}
+
+// extendHidden locks anew what somebody deleted and undelete would take back: it is not listed with the rest. While indexes are among
+// it nobody knows which packs are, and nothing counts as locked anew.
+func (v *Vault) extendHidden(ctx context.Context, i Immutable, each func(extend func() error)) error {
+	b, ok := v.bucket()
+	if !ok {
+		return nil
+	}
+	roots, err := hiddenRoots(ctx, b)
+	if err != nil {
+		return err
+	}
+	all := roots
+	for _, hidden := range v.hidden() {
+		some, err := hidden(ctx)
+		if err != nil {
+			return err
+		}
+		all = append(all, some...)
+	}
+	for _, h := range all {
+		each(func() error { return b.ExtendHidden(ctx, h, i.extension()) })
+	}
+	if len(roots) > 0 {
+		return problem.New(problem.Failed, "holdfast undelete "+v.loc.Tier+" takes them back", "somebody deleted %d blobs in the bucket without which nobody knows all that is to be locked", len(roots))
+	}
+	return nil
 }
 
 func (i Immutable) extension() blob.ExtendOptions {

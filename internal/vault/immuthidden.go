@@ -230,9 +230,14 @@ func Undelete(ctx context.Context, loc Location, pass secret.Secret, opts OpenOp
 	return append(roots, rest...), nil
 }
 
-// unhide takes back the packs, then the records of the points that are listed in them, and the holds.
+// hidden finds the packs, then the records of the points that are listed in them, and the holds.
+func (v *Vault) hidden() []func(context.Context) ([]Hidden, error) {
+	return []func(context.Context) ([]Hidden, error){v.HiddenPacks, v.HiddenRecords, v.HiddenHolds}
+}
+
+// unhide takes each back before it looks for the next.
 func (v *Vault) unhide(ctx context.Context, b *s3.Bucket) (back []Hidden, err error) {
-	for _, hidden := range []func(context.Context) ([]Hidden, error){v.HiddenPacks, v.HiddenRecords, v.HiddenHolds} {
+	for _, hidden := range v.hidden() {
 		some, err := hidden(ctx)
 		if err == nil {
 			err = unhide(ctx, b, some)

@@ -305,8 +305,8 @@ func TestLocksAreExtended(t *testing.T) {
 	}
 }
 
-// TestSpoiltLocks has somebody with the tier's keys lock some packs for longer, and more strictly, than is planned: all are
-// locked anew all the same.
+// TestSpoiltLocks has somebody with the tier's keys lock some packs for longer, and more strictly, than is planned, and hide one: all
+// are locked anew all the same.
 func TestSpoiltLocks(t *testing.T) {
 	l := labtest.New(t, labtest.Hosts, labtest.EmptyCeph)
 	must(t, l.MakeBucket(t.Context(), "spoilt", true))
@@ -331,6 +331,9 @@ func TestSpoiltLocks(t *testing.T) {
 	century, stricter := time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC), was[packs[1]].Add(time.Second)
 	lock(packs[0], minio.Governance, century)
 	lock(packs[1], minio.Compliance, stricter)
+	hidden, err := c.StatObject(t.Context(), "spoilt", packs[2], minio.StatObjectOptions{})
+	must(t, err)
+	must(t, c.RemoveObject(t.Context(), "spoilt", packs[2], minio.RemoveObjectOptions{}))
 	await(t, "a later second, of which locks are", func() bool { return time.Until(stricter) < 72*time.Hour-time.Second })
 
 	if done, err := v.ExtendLocks(t.Context(), true); !done || err != nil {
@@ -341,9 +344,16 @@ func TestSpoiltLocks(t *testing.T) {
 		t.Errorf("what is locked for longer is locked until %v, and what is locked more strictly until %v", now[packs[0]], now[packs[1]])
 	}
 	for name, until := range was {
-		if !now[name].After(until) {
+		if name != packs[2] && !now[name].After(until) {
 			t.Errorf("%s is locked until %v, before until %v", name, now[name], until)
 		}
+	}
+	_, until, err := c.GetObjectRetention(t.Context(), "spoilt", packs[2], hidden.VersionID)
+	must(t, err)
+	told, err := v.LockedUntil(t.Context())
+	must(t, err)
+	if until.Before(told.Truncate(time.Second)) {
+		t.Errorf("what is hidden is locked until %v, the vault until %v", until, told)
 	}
 }
 
