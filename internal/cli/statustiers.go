@@ -55,7 +55,7 @@ func (a *app) tierStates(ctx context.Context, cfg *config.Config, first func(*va
 
 func (a *app) tierState(ctx context.Context, cfg *config.Config, t config.Tier, look func(*vault.Vault) error) (s coverage.Tier, err error) {
 	medium, own := mediumOf(cfg, t)
-	s = coverage.Tier{Tier: t.Name, URL: t.URL, Medium: medium, Own: own, Offsite: slices.Contains(cfg.Promises.Offsite, t.Name)}
+	s = coverage.Tier{Tier: t.Name, URL: t.URL, Medium: medium, Own: own, Offsite: slices.Contains(cfg.Promises.Offsite, t.Name), Locks: t.Lock.Days > 0}
 	v, err := a.openVault(ctx, cfg, t)
 	if err != nil {
 		return s, err

@@ -42,7 +42,9 @@ type Tier struct {
 	Medium   string `json:"medium"`  // the storage system that it lies on
 	Own      bool   `json:"own"`     // that is the cloud's own, so that this is no other copy
 	Offsite  bool   `json:"offsite"` // the loss of the site does not reach it
-	// LockedUntil is until when nothing in it can be removed, as far as is known.
+	// Locks is whether its configuration says that nothing in it can be removed, and LockedUntil until when that is so, as far as is
+	// known.
+	Locks       bool       `json:"locks"`
 	LockedUntil *time.Time `json:"locked_until"`
 	Verified    *time.Time `json:"verified"` // when all its points were last verified together
 

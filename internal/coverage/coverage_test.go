@@ -56,10 +56,11 @@ func TestPromisesKept(t *testing.T) {
 // TestPromisesBroken breaks one promise after the other, and finds the sentence for it.
 func TestPromisesBroken(t *testing.T) {
 	at, long := coverNow.Add(-time.Hour), coverNow.Add(-40*24*time.Hour)
+	locked, ending := coverNow.Add(3*config.Day), coverNow.Add(23*time.Hour)
 	good := func() []Tier {
 		return []Tier{
 			{Tier: "local", Medium: "disk 1", Points: 1, Verified: &at, Held: []point.Point{aged("1", time.Hour, "rbd a", "rbd b")}},
-			{Tier: "far", Medium: "disk 2", Offsite: true, Points: 1, Verified: &at, Held: []point.Point{aged("1", time.Hour, "rbd a", "rbd b")}},
+			{Tier: "far", Medium: "disk 2", Offsite: true, Points: 1, Verified: &at, Locks: true, LockedUntil: &locked, Held: []point.Point{aged("1", time.Hour, "rbd a", "rbd b")}},
 		}
 	}
 	for promise, c := range map[string]struct {
@@ -72,6 +73,7 @@ func TestPromisesBroken(t *testing.T) {
 			"holdfast verify --heal --all --tier local"},
 		"tier far":     {func(s []Tier) { s[1] = Tier{Tier: "far", Error: "no such directory"} }, "cannot be opened"},
 		"verify local": {func(s []Tier) { s[0].Verified = &long }, "was not verified as a whole for more than 30d00h"},
+		"locked far":   {func(s []Tier) { s[1].LockedUntil = nil }, "tier far is not known to be locked as a whole for another day"},
 		"copies ":      {func(s []Tier) { s[1].Medium = "disk 1" }, "fewer than 3 copies on storage of their own: 2 components, such as rbd a"},
 		"offsite ":     {func(s []Tier) { s[1].Offsite = false }, "no good copy offsite: 2 components"},
 	} {
@@ -85,6 +87,11 @@ func TestPromisesBroken(t *testing.T) {
 		}
 	}
 	tiers := good()
+	tiers[1].LockedUntil = &ending
+	if _, said := judged(tiers, coverPromises); said["locked far"] == "" {
+		t.Errorf("a lock that ends within a day keeps what was promised: %v", said)
+	}
+	tiers = good()
 	tiers[1].Own = true
 	if all, said := judged(tiers, coverPromises); all[0].Copies != 2 || said["copies "] == "" {
 		t.Errorf("a tier on the cloud's own storage counts as a copy: %+v, %v", all, said)

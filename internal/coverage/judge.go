@@ -121,6 +121,9 @@ func judgeCover(all []Component, tiers []Tier, p config.Promises, now time.Time)
 			continue
 		}
 		found = append(found, lateIn(all, i, t, p)...)
+		if t.Locks && (t.LockedUntil == nil || t.LockedUntil.Sub(now) < config.Day) {
+			found = append(found, Broken{"locked", t.Tier, "", fmt.Sprintf("tier %s is not known to be locked as a whole for another day: holdfast doctor says why, holdfast replicate %s locks it anew", t.Tier, t.Tier)})
+		}
 		if t.Points > 0 && (t.Verified == nil && tooOld(t.Held[0].Started, now, p.Read) || t.Verified != nil && tooOld(*t.Verified, now, p.Read)) {
 			found = append(found, Broken{"verify", t.Tier, "", fmt.Sprintf("tier %s was not verified as a whole for more than %s: holdfast verify --all --tier %s", t.Tier, report.Span(p.Read), t.Tier)})
 		}

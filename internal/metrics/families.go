@@ -55,7 +55,7 @@ var (
 	tierPoints   = gauge("holdfast_points", "Recovery points in a tier.", "tier")
 	tierFree     = gauge("holdfast_tier_free_bytes", "Free bytes of a tier's place, where that has bounds.", "tier")
 	tierCapacity = gauge("holdfast_tier_capacity_bytes", "Bytes of a tier's place, where that has bounds.", "tier")
-	tierLocked   = gauge("holdfast_tier_locked_until_timestamp_seconds", "Unix time until which nothing in a tier can be removed; only of tiers that are locked.", "tier")
+	tierLocked   = gauge("holdfast_tier_locked_until_timestamp_seconds", "Unix time until which nothing in a tier can be removed; only of tiers with lock:, 0 when some of it can.", "tier")
 	tierVerified = gauge("holdfast_tier_verified_age_seconds", "Seconds since all points of a tier were verified together; +Inf when never.", "tier")
 
 	components  = gauge("holdfast_components", "Components of a source that should be protected.", "source")

@@ -37,7 +37,7 @@ func overview() coverage.Overview {
 		Cloud: "prod", At: t0, Points: 9, Bytes: 5 << 30, Free: 70 << 30,
 		Tiers: []coverage.Tier{
 			{Tier: "local", Points: 9, Free: 70 << 30, Capacity: 100 << 30, Verified: ago(48 * time.Hour)},
-			{Tier: "s3", Points: 7, LockedUntil: &lock}, {Tier: "far", Error: "no route"},
+			{Tier: "s3", Points: 7, Locks: true, LockedUntil: &lock}, {Tier: "unlocked", Locks: true}, {Tier: "far", Error: "no route"},
 		},
 		Components: []coverage.Component{
 			{Source: "mariadb", Component: "physical", Point: "p", At: ago(time.Hour), Last: "good", Cover: coverage.Cover{
@@ -122,6 +122,7 @@ var wanted = map[string]float64{
 	`holdfast_tier_up{tier="far"}`:                                                      0,
 	`holdfast_tier_verified_age_seconds{tier="s3"}`:                                     math.Inf(1),
 	`holdfast_tier_verified_age_seconds{tier="local"}`:                                  48 * 3600,
+	`holdfast_tier_locked_until_timestamp_seconds{tier="unlocked"}`:                     0,
 	`holdfast_tier_locked_until_timestamp_seconds{tier="s3"}`:                           float64(t0.Add(30 * 24 * time.Hour).Unix()),
 	`holdfast_components{source="rbd"}`:                                                 2,
 	`holdfast_unprotected_components{source="rbd"}`:                                     1,

@@ -192,8 +192,8 @@ func collectTier(ch chan<- prometheus.Metric, t coverage.Tier, now time.Time) {
 		ch <- backupFree.sample(float64(t.Free), t.Tier)
 		ch <- tierCapacity.sample(float64(t.Capacity), t.Tier)
 	}
-	if t.LockedUntil != nil {
-		ch <- tierLocked.sample(seconds(*t.LockedUntil), t.Tier)
+	if t.Locks || t.LockedUntil != nil {
+		ch <- tierLocked.sample(seconds(*cmp.Or(t.LockedUntil, &time.Time{})), t.Tier)
 	}
 }
 

@@ -22,7 +22,7 @@ var promises = map[string]struct{ name, risk, next string }{
 	"copies":  {"enough copies on storage of their own", "One storage system less, and there may be no copy left.", "holdfast replicate"},
 	"offsite": {"a copy offsite", "The loss of the site would be the loss of the data.", "holdfast replicate"},
 	"daemon":  {"the daemon's SOURCE is in order", "What it does, or tells, is not what holdfast.yml says.", "holdfast queue"},
-	"locked":  {"copies that nobody can delete", "Who gets hold of the keys could delete the copies too.", "holdfast doctor"},
+	"locked":  {"the lock of tier TIER holds", "Who gets hold of its keys could delete the copies there.", "holdfast replicate TIER"},
 }
 
 func about(text, tier, source string) string {

@@ -46,6 +46,9 @@ func TestLockedStore(t *testing.T) {
 	if until == nil || time.Until(*until) < 71*time.Hour || time.Until(*until) > 72*time.Hour {
 		t.Errorf("locked until %v", until)
 	}
+	if out := op.Try("status", "--json").Stdout; !strings.Contains(out, `"locks": true`) || strings.Contains(out, `"locked"`) {
+		t.Errorf("status says\n%s", out)
+	}
 	if out := op.Run("points", "--tier", "s3"); !strings.Contains(out, "locked until") {
 		t.Errorf("points says\n%s", out)
 	}
