@@ -84,7 +84,9 @@ func (a *app) prune(ctx context.Context, o pruneOptions) error {
 		return problem.New(problem.Usage, "holdfast prune TIER --confirm N", "--confirm is for one tier")
 	}
 	results, failed := []pruned{}, []error{}
+	var about []string
 	for _, n := range numbers {
+		about = append(about, cfg.Tiers[n].Name)
 		res, err := a.pruneTier(ctx, cfg, n, o)
 		if err != nil {
 			failed = append(failed, problem.Wrap(err, "prune tier", cfg.Tiers[n].Name))
@@ -95,6 +97,9 @@ func (a *app) prune(ctx context.Context, o pruneOptions) error {
 		if ctx.Err() != nil {
 			break
 		}
+	}
+	if !o.dryRun {
+		a.renewLocks(ctx, cfg, about)
 	}
 	return errors.Join(a.tellPruned(results), worst(failed))
 }

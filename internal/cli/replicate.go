@@ -76,7 +76,9 @@ func (a *app) replicate(ctx context.Context, args []string, o replicateOptions) 
 	}
 	results := make([]tier.Result, len(ways))
 	tasks := make([]tier.Task, len(ways))
+	var about []string
 	for i, w := range ways {
+		about = append(about, w.to.Name)
 		tasks[i] = tier.Task{
 			Backoff: tier.Backoff(w.to.Retry),
 			Do: func(ctx context.Context) (err error) {
@@ -89,6 +91,9 @@ func (a *app) replicate(ctx context.Context, args []string, o replicateOptions) 
 		}
 	}
 	failed := slices.DeleteFunc(do(ctx, tasks, o.retry), func(err error) bool { return err == nil })
+	if !o.dryRun {
+		a.renewLocks(ctx, cfg, about)
+	}
 	results = slices.DeleteFunc(results, func(r tier.Result) bool { return r.To == "" })
 	for _, r := range results {
 		for _, p := range r.Points {

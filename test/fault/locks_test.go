@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -287,7 +288,8 @@ func TestLocksAreExtended(t *testing.T) {
 			t.Errorf("with a record that cannot be read: %v, %v", done, err)
 		}
 	})
-	op := journey.At(t, p.site("1y"))
+	site := p.site("1y")
+	op := journey.At(t, site)
 	due("by a replication", func() { op.Run("replicate", "s3") })
 	due("by a prune", func() { op.Run("prune", "s3", "--yes") })
 	local := p.local.Location().URL
@@ -297,6 +299,11 @@ func TestLocksAreExtended(t *testing.T) {
 			t.Error("copied from nothing")
 		}
 	})
+	must(t, os.Rename(local+".gone", local))
+	withTierBetween(t, site)
+	op.Run("init", "--yes")
+	due("by a prune of the first of three", func() { op.Run("prune", "local", "--yes") })
+	due("by a replication to the second of three", func() { op.Run("replicate", "middle") })
 	packs := 0
 	for name := range now {
 		if strings.HasPrefix(name, "v/p") || strings.HasPrefix(name, "v/q") {
@@ -306,6 +313,18 @@ func TestLocksAreExtended(t *testing.T) {
 	if packs == 0 {
 		t.Error("no pack was locked")
 	}
+}
+
+// withTierBetween puts a tier between the two of a site, whose last one has a lock.
+func withTierBetween(t *testing.T, site journey.Site) {
+	t.Helper()
+	config, err := os.ReadFile(site.Config)
+	must(t, err)
+	dir := filepath.Dir(site.Config)
+	write(t, site.Config, strings.Replace(string(config), "  - name: s3\n", fmt.Sprintf(`  - {name: middle, url: 'file://%s/middle', passphrase: {file: %s/passphrase}, keep: 1y, reserve: 0%%}
+  - name: s3
+    lock: {mode: governance, days: 3}
+`, dir, dir), 1))
 }
 
 // TestSpoiltLocks has somebody with the tier's keys lock some packs for longer, and more strictly, than is planned, and hide one: all
