@@ -60,8 +60,8 @@ func (a *app) rulesOf(ctx context.Context, cfg *config.Config, n int, v *vault.V
 	return in, m, nil
 }
 
-// heldPoints counts as damaged what a verification on this host found so, and what the vault doubts, whichever host found that. It has a
-// place for how long the store locks each point.
+// heldPoints joins what is known of each point: whether a verification on this host found it damaged, or the vault doubts it, whichever
+// host found that, and what it holds.
 func heldPoints(points []point.Point, found verify.Findings, doubted map[string]bool, sizes map[string]map[string]int64) (all []retention.Held) {
 	for _, p := range points {
 		all = append(all, retention.Held{Point: p, Damaged: found[p.ID].Damaged > 0 || doubted[p.ID], Bytes: sizes[p.ID]})

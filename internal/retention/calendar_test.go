@@ -279,16 +279,13 @@ func TestNextTier(t *testing.T) {
 	wantReasons(t, p, "2026-03-02T02:00", Due, NextTier)
 }
 
-func TestHoldsAndLocks(t *testing.T) {
+func TestHolds(t *testing.T) {
 	points := every(t, "2026-03-01T02:00", "2026-03-05T02:00", config.Day, "rbd a")
-	points[1].LockedUntil = at(t, "2026-03-06")
-	points[2].LockedUntil = at(t, "2026-03-05")
 	points[3].Damaged = true
 	in := Input{Points: points, Keep: config.Keep{Rules: config.Rules{Last: 1}}, Now: at(t, "2026-03-05T03:00"), Holds: map[string]point.Hold{"2026-03-01T02:00": {Reason: "audit"}}}
 	p := decide(t, in)
-	wantStay(t, p, "2026-03-01T02:00", "2026-03-02T02:00", "2026-03-05T02:00")
+	wantStay(t, p, "2026-03-01T02:00", "2026-03-05T02:00")
 	wantReasons(t, p, "2026-03-01T02:00", OnHold)
-	wantReasons(t, p, "2026-03-02T02:00", Locked)
 	if p.Decisions[0].Reasons[0].Text != "on hold: audit" {
 		t.Errorf("%+v", p.Decisions[0])
 	}

@@ -3,7 +3,6 @@ package retention
 import (
 	"cmp"
 	"slices"
-	"time"
 
 	"holdfast/internal/config"
 )
@@ -24,9 +23,6 @@ func (t *table) law() {
 func (t *table) aboveRules(r *row) (law []Reason) {
 	if h, ok := t.Holds[r.ID]; ok {
 		law = append(law, Reason{OnHold, "", "on hold: " + h.Reason})
-	}
-	if r.LockedUntil.After(t.Now) {
-		law = append(law, Reason{Locked, "", "locked until " + r.LockedUntil.UTC().Format(time.RFC3339)})
 	}
 	if r.unknown() {
 		law = append(law, Reason{Unknown, "", "what it holds cannot be told"})

@@ -49,9 +49,6 @@ func aPoint(t *rapid.T, id string) Held {
 	}
 	h.State, _ = point.Judge(h.Components)
 	h.Damaged = rapid.IntRange(0, 15).Draw(t, "damaged") == 0
-	if rapid.IntRange(0, 15).Draw(t, "locked") == 0 {
-		h.LockedUntil = epoch.Add(time.Duration(rapid.IntRange(0, 200).Draw(t, "until")) * config.Day)
-	}
 	return h
 }
 
@@ -122,7 +119,7 @@ func isGood(h Held) bool {
 	return slices.ContainsFunc(h.Components, func(c point.Component) bool { return c.State == point.Good })
 }
 
-// TestLaw: what leaves is neither held, locked, unknown nor ahead of the clock, the next tier has it, and each component's
+// TestLaw: what leaves is neither held, unknown nor ahead of the clock, the next tier has it, and each component's
 // newest copy stays, unless three good runs did not find it any more, the third of them longer ago than the last tier's term.
 func TestLaw(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
@@ -144,7 +141,7 @@ func TestLaw(t *testing.T) {
 			if !gone[h.ID] {
 				continue
 			}
-			if _, held := in.Holds[h.ID]; held || h.LockedUntil.After(in.Now) || len(h.Components) == 0 || h.Started.After(in.Now.Add(time.Hour)) {
+			if _, held := in.Holds[h.ID]; held || len(h.Components) == 0 || h.Started.After(in.Now.Add(time.Hour)) {
 				t.Fatalf("leaves: %+v", h)
 			}
 			if in.Next != nil && isGood(h) && !in.Next.Verified[h.ID] && !in.Next.Left[h.ID] {

@@ -4,7 +4,7 @@
 // Words: a copy is a good component of a point. A source is whole in a point when all that is required of it is good and
 // nothing of it was left out by request. A run is good for a source in whose point it is whole. A point is due when no
 // rule of the tier wants it. The law stands above the rules and above the wish for space: of each component the newest
-// copy stays, nothing leaves before the next tier has a verified copy, and what is held, locked or unknown stays.
+// copy stays, nothing leaves before the next tier has a verified copy, and what is held or unknown stays.
 package retention
 
 import (
@@ -36,9 +36,8 @@ type Input struct {
 // Held is a point in the tier.
 type Held struct {
 	point.Point
-	Damaged     bool             // the last verification found it so: it counts as no good one
-	LockedUntil time.Time        // before which the store refuses to remove it; zero is never
-	Bytes       map[string]int64 // what it holds of each source, where that is known
+	Damaged bool             // the last verification found it so: it counts as no good one
+	Bytes   map[string]int64 // what it holds of each source, where that is known
 }
 
 // Next is what the tier after this one holds of this one's points.
@@ -72,7 +71,6 @@ const (
 	NewestRun Rule = "newest_run" // whatever came of it
 	NextTier  Rule = "next_tier"  // has no verified copy yet
 	OnHold    Rule = "hold"
-	Locked    Rule = "locked"
 	Unknown   Rule = "unknown" // what it holds cannot be told
 	Future    Rule = "future"  // its time is ahead of the clock
 
