@@ -37,9 +37,24 @@ func checkDrills(ctx context.Context, cfg *config.Config) source.Check {
 		return passed("drills", "none was killed that left anything")
 	}
 	return source.Check{
-		Name: "drills", Status: source.Warn, Detail: fmt.Sprintf("%s left by drills that were killed, and removed now", strings.Join(left, ", ")),
+		Name: "drills", Status: source.Warn, Detail: sweptDrills(left),
 		Mend: "find out what killed it, then drill again: holdfast drill mariadb",
 	}
+}
+
+// sweepDrills removes what drills left that were killed, where nobody asks: it is the database, readable.
+func (a *app) sweepDrills(ctx context.Context, state string) {
+	left, err := drill.Sweep(ctx, state)
+	switch {
+	case err != nil:
+		a.warn(err.Error())
+	case len(left) > 0:
+		a.say(sweptDrills(left))
+	}
+}
+
+func sweptDrills(left []string) string {
+	return strings.Join(left, ", ") + " left by drills that were killed, and removed now"
 }
 
 // describeDrills tells in a line each how the drills of a point ended, and what was found.

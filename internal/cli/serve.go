@@ -69,7 +69,7 @@ func (a *app) serve(ctx context.Context, speed float64) error {
 	steps.Env = []string{job.EnvConfig + "=" + taken(cfg)}
 	notify, watchdog := serve.Notifier(a.env.Getenv)
 	d, err := serve.New(dir, serve.Options{
-		Load: (&audience{app: a, ctx: ctx}).setup, Runner: commands{a, steps}, Now: a.env.Now, Say: a.say, Notify: notify, Watchdog: watchdog, Speed: speed,
+		Load: (&audience{app: a, ctx: ctx}).setup, Runner: commands{a, steps, cfg.State}, Now: a.env.Now, Say: a.say, Notify: notify, Watchdog: watchdog, Speed: speed,
 	})
 	if err != nil {
 		return err
@@ -84,6 +84,7 @@ func (a *app) serve(ctx context.Context, speed float64) error {
 	resumed := a.resumeInstant(ctx, cfg, steps)
 	defer resumed()
 	defer cancel()
+	go a.sweepDrills(ctx, cfg.State) // which may take its time
 	return a.keep(ctx, d, l, notify)
 }
 
@@ -184,13 +185,18 @@ func (a *app) runner(cfg *config.Config) job.Runner {
 type commands struct {
 	app    *app
 	runner job.Runner
+	state  string // the state directory
 }
 
 func (c commands) Step(ctx context.Context, r serve.Run, s job.Step, w job.Watch) job.Result {
 	runner := c.runner
 	runner.Env = append(slices.Clone(runner.Env), job.EnvRun+"="+r.ID, job.EnvJob+"="+r.Job)
 	c.app.say(fmt.Sprintf("run %s: holdfast %s", r.ID, strings.Join(s.Args, " ")))
-	return runner.Run(ctx, s, nil, w)
+	res := runner.Run(ctx, s, nil, w)
+	if s.Verb() == "drill" && !res.Good() { // one that was killed left what it had restored
+		c.app.sweepDrills(ctx, c.state)
+	}
+	return res
 }
 
 func (c commands) Overview(ctx context.Context) (*coverage.Overview, error) {

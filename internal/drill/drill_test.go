@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -123,4 +124,30 @@ func TestSweep(t *testing.T) {
 	if err != nil || len(entries) != 1 || entries[0].Name() != "alive" {
 		t.Errorf("what is there: %v, %v", entries, err)
 	}
+}
+
+// TestSweepsBeside: many that begin a drill and remove what is left at once do not take each other's directories for left over.
+func TestSweepsBeside(t *testing.T) {
+	state := t.TempDir()
+	var all sync.WaitGroup
+	for n := range 8 {
+		all.Go(func() {
+			for i := range 50 {
+				p, err := newPlace(state, fmt.Sprintf("%d-%d", n, i))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if _, err := Sweep(t.Context(), state); err != nil {
+					t.Error(err)
+				}
+				if n%2 == 0 {
+					p.lock.Close() // it is killed
+				} else if err := p.remove(t.Context()); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	all.Wait()
 }

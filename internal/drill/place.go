@@ -23,7 +23,8 @@ import (
 // What lies in the directory of a drill. The lock is held as long as the drill lives, so that one which nobody holds tells of a
 // drill that was killed.
 const (
-	drillsDir  = "drills" // in the state directory
+	drillsDir  = "drills"      // in the state directory
+	sweepFile  = "drills.lock" // beside it: locked by who begins or ends a drill, or looks for what is left
 	lockFile   = "lock"
 	engineFile = "engine" // names the container engine, once there may be a container
 	imageFile  = "image"  // names an image that the engine is given for the drill
@@ -32,27 +33,36 @@ const (
 
 // place is the directory of a drill.
 type place struct {
-	dir  string
-	lock *os.File
+	state string
+	dir   string
+	lock  *os.File
 }
 
 // newPlace makes a drill's directory, after it has removed what drills left that were killed.
 func newPlace(state, id string) (*place, error) {
-	if _, err := Sweep(context.Background(), state); err != nil {
+	if err := os.MkdirAll(filepath.Join(state, drillsDir), 0o700); err != nil {
+		return nil, err
+	}
+	alone, err := sweeper(state)
+	if err != nil {
+		return nil, err
+	}
+	defer alone.Close()
+	if _, err := sweep(context.Background(), state); err != nil {
 		return nil, err
 	}
 	dir, err := filepath.Abs(filepath.Join(state, drillsDir, id))
 	if err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := os.Mkdir(dir, 0o700); err != nil {
 		return nil, err
 	}
 	lock, err := hold(dir, os.O_CREATE)
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
-	return &place{dir, lock}, nil
+	return &place{state, dir, lock}, nil
 }
 
 // hold locks a drill's directory as long as the file stays open.
@@ -94,8 +104,11 @@ func (p *place) loads(ctx context.Context, i restore.ServerImage) error {
 
 // remove takes away all of the drill.
 func (p *place) remove(ctx context.Context) error {
-	err := clear(ctx, p.dir)
-	return errors.Join(err, p.lock.Close())
+	alone, err := sweeper(p.state)
+	if err == nil {
+		defer alone.Close()
+	}
+	return errors.Join(err, clear(ctx, p.dir), p.lock.Close())
 }
 
 // Leftovers lists the directories of drills that were killed.
@@ -105,6 +118,30 @@ func Leftovers(state string) ([]string, error) {
 
 // Sweep removes what drills that were killed left: servers, containers and directories. It returns what it removed.
 func Sweep(ctx context.Context, state string) ([]string, error) {
+	if _, err := os.Stat(filepath.Join(state, drillsDir)); errors.Is(err, fs.ErrNotExist) {
+		return nil, nil // there never was a drill
+	}
+	alone, err := sweeper(state)
+	if err != nil {
+		return nil, err
+	}
+	defer alone.Close()
+	return sweep(ctx, state)
+}
+
+// sweeper waits until nobody else begins or ends a drill, or removes what is left: each would take the other's directory for a dead one's.
+func sweeper(state string) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(state, sweepFile), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+func sweep(ctx context.Context, state string) ([]string, error) {
 	return leftovers(state, func(dir string) error { return clear(ctx, dir) })
 }
 

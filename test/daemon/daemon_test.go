@@ -243,3 +243,19 @@ func TestSchedule(t *testing.T) {
 		t.Error("run took no point")
 	}
 }
+
+// TestDrillsAreSwept: what a drill restored that was killed is removed when the daemon starts, and after a drill of the schedule that failed.
+func TestDrillsAreSwept(t *testing.T) {
+	s := newSite(t)
+	s.configure(usual + "  rehearsal: {when: monthly 02:00, do: [drill mariadb]}\n")
+	s.write("state/drills/first/physical/data/ibdata1", "plain")
+	swept := func() bool {
+		left, err := os.ReadDir(filepath.Join(s.dir, "state/drills"))
+		return err == nil && len(left) == 0
+	}
+	s.starts()
+	s.await("what was left before it started is removed", swept)
+	s.write("state/drills/second/physical/data/ibdata1", "plain")
+	s.asks("rehearsal")
+	s.await("what was left before the drill failed is removed", swept)
+}
