@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"crypto/rand"
 
@@ -45,18 +46,29 @@ func (a *app) run(ctx context.Context, name string) error {
 		v = a.newVoices(cfg)
 	}
 	results := a.runSteps(ctx, cfg, chain, v)
-	if v != nil && ctx.Err() == nil {
+	if v != nil {
 		a.speak(ctx, cfg, v)
 	}
 	return errors.Join(a.tellRun(results), verdictOf(results))
 }
 
-// speak tells what is protected after a run, and waits until everybody was told.
+// fewWords is how long telling may take where something waits for its end.
+const fewWords = 20 * time.Second
+
+// speak tells what is protected after a run, and waits until everybody was told. Of one that was stopped, as a timer does whose time is
+// over, only what is known is told.
 func (a *app) speak(ctx context.Context, cfg *config.Config, v *voices) {
-	if o, err := overviewBy(ctx, a.runner(cfg)); err == nil {
-		v.Overview(*o)
-	} else {
-		a.warn("what is protected cannot be told: " + err.Error())
+	if ctx.Err() == nil {
+		if o, err := overviewBy(ctx, a.runner(cfg)); err == nil {
+			v.Overview(*o)
+		} else {
+			a.warn("what is protected cannot be told: " + err.Error())
+		}
+	}
+	if ctx.Err() != nil {
+		var done func()
+		ctx, done = context.WithTimeout(context.WithoutCancel(ctx), fewWords)
+		defer done()
 	}
 	if err := v.people.Flush(ctx); err != nil {
 		a.warn("not everybody was told: " + err.Error())
@@ -69,8 +81,8 @@ func (a *app) runSteps(ctx context.Context, cfg *config.Config, chain job.Job, v
 	runner.Env = []string{job.EnvJob + "=" + chain.Name}
 	id := strings.ToLower(rand.Text()[:8])
 	if v != nil {
-		v.Begins(chain.Name, id)
 		defer v.Ends(chain.Name, id)
+		defer v.begin(ctx, chain.Name, id)()
 	}
 	for _, s := range chain.Steps {
 		if s.Blocked(results) {

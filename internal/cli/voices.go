@@ -43,6 +43,16 @@ func (v *voices) Begins(job, run string) { v.people.Begin(job, run) }
 // Ends implements serve.Listener.
 func (v *voices) Ends(job, run string) { v.people.End(job, run) }
 
+// begin tells at once that a run without a daemon begins, beside its first step. The function that it returns waits until that was done;
+// what cannot be told is left to the end of the run.
+func (v *voices) begin(ctx context.Context, job, run string) (told func()) {
+	v.Begins(job, run)
+	ctx, cancel := context.WithTimeout(ctx, fewWords)
+	done := make(chan struct{})
+	go func() { defer close(done); v.people.Flush(ctx) }()
+	return func() { <-done; cancel() }
+}
+
 // Result implements serve.Listener.
 func (v *voices) Result(r job.Result) {
 	v.people.Result(r)

@@ -3,6 +3,8 @@ package daemon_test
 import (
 	"fmt"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -61,6 +63,46 @@ func TestAlertJourney(t *testing.T) {
 	s.does(0, "queue", "run", "config")
 	inbox.find(t, "[holdfast lab] works again: backup kolla")
 	inbox.find(t, "[RESOLVED] BackupFailed")
+}
+
+// TestStoppedRun stops a run without a daemon, as systemd does with a timer's whose time is over: the dead man's switch has heard of its
+// beginning by then, and hears of its end, and what failed before is in the inbox.
+func TestStoppedRun(t *testing.T) {
+	s := newSite(t)
+	inbox, mail := mailServer(t, s.dir)
+	heard := make(chan string, 100)
+	ping := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { heard <- r.URL.Path }))
+	defer ping.Close()
+	hears := func(want string) {
+		t.Helper()
+		select {
+		case got := <-heard:
+			if got != want {
+				t.Errorf("heard %s, want %s", got, want)
+			}
+		case <-time.After(90 * time.Second):
+			t.Errorf("never heard %s", want)
+		}
+	}
+	s.configure(usual + fmt.Sprintf("  odd: {when: monthly last 12:00, do: [replicate disk, backup kolla], then: false}\n"+
+		"notify:\n  mail: {server: %s, port: %d, ca: %s, user: hf, password: {file: %s}, from: holdfast@example.org, to: [ops@example.org]}\n  ping: {url: %q}\n",
+		mail.Server, mail.Port, mail.CA, mail.Password.File, ping.URL+"/odd"))
+	if err := os.Rename(filepath.Join(s.dir, "disk"), filepath.Join(s.dir, "away")); err != nil {
+		t.Fatal(err)
+	}
+	run := s.slowly("run", "odd")
+	hears("/odd/start")
+	if err := run.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if run.Wait() == nil {
+		t.Error("a run that was stopped ended well")
+	}
+	hears("/odd/fail")
+	if text := inbox.find(t, "[holdfast lab] ").Part("text/plain"); !strings.Contains(text, "failed: replicate disk") {
+		t.Errorf("the mail says:\n%s", text)
+	}
+	s.fast()
 }
 
 // mailbox is a mail server whose mails are looked for.

@@ -259,14 +259,17 @@ func (s *site) whole(run string) {
 	}
 }
 
-// slow starts a backup that goes on until fast is called: its inventory is a program that waits.
-func (s *site) slow() *exec.Cmd {
+// slow starts a backup that goes on until fast is called.
+func (s *site) slow() *exec.Cmd { return s.slowly("backup", "kolla") }
+
+// slowly starts a command that backs up, which goes on until fast is called: its inventory is a program that waits.
+func (s *site) slowly(args ...string) *exec.Cmd {
 	s.t.Helper()
 	s.write("hosts", "#!/bin/sh\ntouch "+s.dir+"/slow\nwhile [ -e "+s.dir+"/slow ]; do sleep 0.1; done\necho '{\"all\": {\"hosts\": [\"localhost\"]}, \"_meta\": {\"hostvars\": {\"localhost\": {\"ansible_connection\": \"local\"}}}}'\n")
 	if err := os.Chmod(filepath.Join(s.dir, "hosts"), 0o700); err != nil {
 		s.t.Fatal(err)
 	}
-	c := s.command("backup", "kolla")
+	c := s.command(args...)
 	if err := c.Start(); err != nil {
 		s.t.Fatal(err)
 	}
