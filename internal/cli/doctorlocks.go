@@ -24,9 +24,24 @@ func (a *app) checkLocks(ctx context.Context, t config.Tier, v *vault.Vault) []s
 			Name: "lock", Status: source.Fail, Detail: fmt.Sprintf("the vault locks %s, holdfast.yml says %s", lockText(is), lockText(want)), Mend: "holdfast init",
 		}}
 	case is.Period == 0:
-		return []source.Check{passed("lock", "none: whoever has the tier's keys can delete what is in it; lock: makes a bucket refuse that")}
+		return []source.Check{passed("lock", "none: whoever has the tier's keys can delete what is in it; lock: makes a bucket refuse that"), checkHoards(ctx, v)}
 	}
-	return []source.Check{a.checkProbe(ctx, is, v), a.checkLocked(ctx, t, is, v)}
+	return []source.Check{a.checkProbe(ctx, is, v), a.checkLocked(ctx, t, is, v), checkHoards(ctx, v)}
+}
+
+// checkHoards warns of a bucket whose space prune can never give back.
+func checkHoards(ctx context.Context, v *vault.Vault) source.Check {
+	hoards, err := v.Hoards(ctx)
+	switch {
+	case err != nil: // keys need not be allowed to ask that
+		return passed("old versions", "whether the bucket removes them is not known: %v", err)
+	case hoards:
+		return source.Check{
+			Name: "old versions", Status: source.Warn, Detail: "the bucket keeps versions of what is removed, and no rule of it ever removes them: prune gives no space back",
+			Mend: "give the bucket a lifecycle rule with NoncurrentVersionExpiration: docs/user/immutability.md",
+		}
+	}
+	return passed("old versions", "none are kept for good")
 }
 
 func lockText(i vault.Immutable) string {

@@ -18,6 +18,7 @@ type reclaimable struct {
 	Cycles    int        `json:"cycles,omitempty"` // that it takes
 	Ran       bool       `json:"ran"`              // a cycle was done
 	Postponed string     `json:"postponed,omitempty"`
+	Locked    bool       `json:"locked"` // the store keeps what is removed until its lock ends
 }
 
 // reclaimable is what waits in a vault, and what the plan would add.
@@ -26,6 +27,11 @@ func (a *app) reclaimable(ctx context.Context, v *vault.Vault, res *pruned) (r r
 	if err != nil {
 		return r, err
 	}
+	is, err := v.Immutable(ctx)
+	if err != nil {
+		return r, err
+	}
+	r.Locked = is.Period > 0
 	r.Waiting = res.memory.owed(cycles)
 	var newest time.Time
 	for _, d := range res.Decisions {
@@ -87,15 +93,19 @@ func (a *app) rememberCycle(ctx context.Context, v *vault.Vault, res *pruned, o 
 }
 
 func (r reclaimable) text(tier string) (text string) {
+	freed, back := "are free again", "back"
+	if r.Locked {
+		freed, back = "are removed, and free again once their locks have ended and a lifecycle rule of the bucket removes old versions", "removed"
+	}
 	if r.Freed > 0 {
-		text += fmt.Sprintf("tier %s: %s are free again\n", tier, report.Size(r.Freed))
+		text += fmt.Sprintf("tier %s: %s %s\n", tier, report.Size(r.Freed), freed)
 	}
 	if r.Postponed != "" {
 		text += fmt.Sprintf("tier %s: no space is reclaimed while a run is on its way that began before the last cycle: %s\n", tier, r.Postponed)
 	}
 	if r.Waiting > 0 && r.Back != nil {
-		text += fmt.Sprintf("tier %s: about %s wait to be reclaimed and are back at the earliest on %s, after %d cycles of prune, 4 hours apart; at once with --exclusive\n",
-			tier, report.Size(r.Waiting), r.Back.Format(time.RFC3339), r.Cycles)
+		text += fmt.Sprintf("tier %s: about %s wait to be reclaimed and are %s at the earliest on %s, after %d cycles of prune, 4 hours apart; at once with --exclusive\n",
+			tier, report.Size(r.Waiting), back, r.Back.Format(time.RFC3339), r.Cycles)
 	}
 	return text
 }

@@ -2,16 +2,19 @@ package s3
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/kopia/kopia/repo/blob"
 	"github.com/minio/minio-go/v7"
+	"github.com/minio/minio-go/v7/pkg/lifecycle"
 )
 
 // ExtendBlobRetention locks a blob anew, from now on. What is locked for longer, or more strictly, stays so.
@@ -99,6 +102,22 @@ func (b *Bucket) Locking(ctx context.Context) (l Locking, err error) {
 		return err
 	})
 	return l, err
+}
+
+// Expires asks whether a rule of the bucket removes, some day, the versions of what was replaced or removed here.
+func (b *Bucket) Expires(ctx context.Context) (expires bool, err error) {
+	err = b.try(ctx, "ask for the lifecycle rules of the bucket", 0, func(ctx context.Context) error {
+		c, err := b.core.GetBucketLifecycle(ctx, b.o.Bucket)
+		if response(err).Code == "NoSuchLifecycleConfiguration" {
+			return nil
+		}
+		expires = err == nil && slices.ContainsFunc(c.Rules, func(r lifecycle.Rule) bool {
+			here := strings.HasPrefix(b.o.Prefix, cmp.Or(r.RuleFilter.Prefix, r.Prefix))
+			return here && r.Status == "Enabled" && r.NoncurrentVersionExpiration.NoncurrentDays > 0
+		})
+		return err
+	})
+	return expires, err
 }
 
 // probes are the objects that Probe leaves until their locks end.

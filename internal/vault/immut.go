@@ -87,6 +87,19 @@ func (v *Vault) bucket() (*s3.Bucket, bool) {
 	return b, ok
 }
 
+// Hoards reports whether the vault lies in a bucket that keeps what is removed for good.
+func (v *Vault) Hoards(ctx context.Context) (bool, error) {
+	b, ok := v.bucket()
+	if !ok {
+		return false, nil
+	}
+	if l, err := b.Locking(ctx); err != nil || !l.Versions {
+		return false, err
+	}
+	expires, err := b.Expires(ctx)
+	return err == nil && !expires, err
+}
+
 // ownLocked are the blobs of Holdfast's own that are locked as kopia's are.
 var ownLocked = []blob.ID{recordBlobs, holdBlobs, ownFormat, tierBlobs}
 

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/minio/minio-go/v7"
+	"github.com/minio/minio-go/v7/pkg/lifecycle"
 
 	"holdfast/internal/lab"
 	"holdfast/internal/lab/labtest"
@@ -56,6 +57,7 @@ func TestLockedStore(t *testing.T) {
 	if out := op.Try("doctor").Stdout; !strings.Contains(out, "could be hidden, and not be removed") || !strings.Contains(out, "none but by Holdfast itself") {
 		t.Errorf("doctor says\n%s", out)
 	}
+	testLifecycle(t, l, op)
 	second := op.Backup("ceph")
 	op.Run("replicate")
 	op.Run("points", "hold", p.ID, "--reason", "audit")
@@ -83,6 +85,31 @@ func TestLockThatKeysCanLift(t *testing.T) {
 	out := op.Try("doctor").Stdout
 	if !strings.Contains(out, "the tier's own keys can lift the lock and remove what is locked") || !strings.Contains(out, "lock: {mode: compliance}") {
 		t.Errorf("doctor says\n%s", out)
+	}
+}
+
+// testLifecycle gives the bucket a rule that removes old versions, which doctor misses before.
+func testLifecycle(t *testing.T, l *lab.Lab, op *journey.Operator) {
+	const hoards = "no rule of it ever removes them"
+	if out := op.Try("doctor").Stdout; !strings.Contains(out, hoards) {
+		t.Errorf("without a rule doctor says\n%s", out)
+	}
+	c, err := l.S3()
+	must(t, err)
+	rule := func(prefix string) {
+		t.Helper()
+		must(t, c.SetBucketLifecycle(t.Context(), "locked", &lifecycle.Configuration{Rules: []lifecycle.Rule{{
+			ID: "old", Status: "Enabled", RuleFilter: lifecycle.Filter{Prefix: prefix}, Expiration: lifecycle.Expiration{DeleteMarker: true},
+			NoncurrentVersionExpiration: lifecycle.NoncurrentVersionExpiration{NoncurrentDays: 3},
+		}}}))
+	}
+	rule("elsewhere/")
+	if out := op.Try("doctor").Stdout; !strings.Contains(out, hoards) {
+		t.Errorf("with a rule for other objects doctor says\n%s", out)
+	}
+	rule("cloud/")
+	if out := op.Try("doctor").Stdout; strings.Contains(out, hoards) || !strings.Contains(out, "none are kept for good") {
+		t.Errorf("with a rule doctor says\n%s", out)
 	}
 }
 
