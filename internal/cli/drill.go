@@ -118,7 +118,7 @@ func chooseDrill(ctx context.Context, v *vault.Vault, points []point.Point, name
 	if err != nil {
 		return point.Point{}, err
 	}
-	return drill.Longest(points, drills, mariadb.SourceName)
+	return drill.Longest(points, drills, mariadb.SourceName, o.shard)
 }
 
 func (a *app) drillPoint(ctx context.Context, cfg *config.Config, v *vault.Vault, p point.Point, tier string, shard int) error {

@@ -7,12 +7,12 @@ import (
 	"holdfast/internal/problem"
 )
 
-// Longest chooses, of the points in which a source is good, the one that was not drilled for the longest time: one that never was
-// counts from when it was taken.
-func Longest(points []point.Point, drills []point.Drill, source string) (chosen point.Point, err error) {
+// Longest chooses, of the points in which a source is good, the one of which a shard was not drilled for the longest time: one that never
+// was counts from when it was taken.
+func Longest(points []point.Point, drills []point.Drill, source string, shard int) (chosen point.Point, err error) {
 	last := map[string]time.Time{}
 	for _, d := range drills {
-		if d.Source == source && d.State != point.Undone && d.Started.After(last[d.Point]) {
+		if d.Source == source && d.Shard == shard && d.State != point.Undone && d.Started.After(last[d.Point]) {
 			last[d.Point] = d.Started
 		}
 	}

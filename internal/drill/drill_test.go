@@ -43,13 +43,14 @@ func TestLongest(t *testing.T) {
 		{"the oldest was", []point.Drill{drillOf("1", 5, point.Proven)}, "3"},
 		{"all were", []point.Drill{drillOf("1", 7, point.Proven), drillOf("3", 6, point.Differs), drillOf("4", 8, point.Proven), drillOf("1", 5, point.Proven)}, "3"},
 		{"one could not be", []point.Drill{drillOf("1", 5, point.Undone)}, "1"},
+		{"of another shard", []point.Drill{{Point: "1", Source: "mariadb", Shard: 1, Started: at(5), State: point.Proven}}, "1"},
 		{"of another source", []point.Drill{{Point: "1", Source: "rbd", Started: at(5), State: point.Proven}}, "1"},
 	} {
-		if p, err := Longest(points(), test.drills, "mariadb"); err != nil || p.ID != test.want {
+		if p, err := Longest(points(), test.drills, "mariadb", 0); err != nil || p.ID != test.want {
 			t.Errorf("%s: point %s, %v, want %s", test.name, p.ID, err, test.want)
 		}
 	}
-	if _, err := Longest(points()[1:2], nil, "mariadb"); problem.KindOf(err) != problem.NotFound {
+	if _, err := Longest(points()[1:2], nil, "mariadb", 0); problem.KindOf(err) != problem.NotFound {
 		t.Errorf("without a good point: %v", err)
 	}
 }
