@@ -45,7 +45,7 @@ bench: deps
 	$(SUDO) scripts/bench.sh
 
 soak: deps
-	$(SUDO) env HOLDFAST_SOAK=$(SOAK) go test -count=1 -timeout 12h -v -run "Soak|UnderKills|KilledAnywhere" ./test/fault/ ./test/acceptance/ ./internal/vault/
+	$(SUDO) env HOLDFAST_SOAK=$(SOAK) go test -count=1 -timeout 12h -v -run "Soak|UnderKills|KilledAnywhere|BadDay" ./test/fault/ ./test/acceptance/ ./internal/vault/
 
 lint:
 	@out=$$(gofmt -l cmd internal test); if [ -n "$$out" ]; then echo "run make fmt: $$out"; exit 1; fi

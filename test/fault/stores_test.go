@@ -193,7 +193,7 @@ func TestStoreOnABadDay(t *testing.T) {
 	}{
 		{"errors", s3proxy.Faults{Errors: 0.25}, "errors"},
 		{"throttles", s3proxy.Faults{Throttles: 0.30}, "throttles"},
-		{"slow", s3proxy.Faults{Slow: 0.15, SlowUpTo: 2 * time.Second}, "slow"},
+		{"slow", s3proxy.Faults{Slow: 0.15, SlowUpTo: slowest()}, "slow"},
 		{"corrupt", s3proxy.Faults{Corrupt: 0.10}, "corrupt"},
 		{"resets", s3proxy.Faults{Resets: 0.20}, "resets"},
 		{"truncated", s3proxy.Faults{Truncate: 0.30}, "truncate"},
@@ -225,6 +225,14 @@ func TestStoreOnABadDay(t *testing.T) {
 		t.Parallel()
 		testRenewedKeys(t, newUphill(t, l, "bad", "renewed", 2))
 	})
+}
+
+// slowest is how long a slow answer takes at most: two seconds, or ten with HOLDFAST_SOAK, which take five minutes.
+func slowest() time.Duration {
+	if os.Getenv("HOLDFAST_SOAK") == "" {
+		return 2 * time.Second
+	}
+	return 10 * time.Second
 }
 
 // testBadDay replicates under faults, of which one kind must have been met.
@@ -277,6 +285,36 @@ func testInVain(t *testing.T, p *uphill, refusal s3proxy.Refusal, says string) {
 	if took := time.Since(began); took > time.Minute {
 		t.Errorf("it took %v to see that it is in vain", took)
 	}
+	p.mends()
+}
+
+// TestBucketThatIsFull replicates into a bucket whose quota the gateway keeps, and again once it has room.
+func TestBucketThatIsFull(t *testing.T) {
+	l := labtest.Shared(t, labtest.Hosts, labtest.EmptyCeph)
+	must(t, l.MakeBucket(t.Context(), "quota", false))
+	p := newUphill(t, l, "quota", "v", 3)
+	quota := func(args ...string) {
+		t.Helper()
+		args = append([]string{"radosgw-admin", "-c", l.Ceph.Conf, "quota"}, append(args, "--quota-scope=bucket", "--bucket=quota")...)
+		if out, err := l.Run(t.Context(), "sto1", args...); err != nil {
+			t.Fatalf("%s: %v", out, err)
+		}
+	}
+	quota("set", "--max-size=2M")
+	quota("enable")
+	var err error
+	await(t, "the bucket is full", func() bool { // the gateway counts now and then
+		_, err = p.replicate()
+		return err != nil
+	})
+	if !strings.Contains(problem.HintOf(err), "the bucket is full") {
+		t.Errorf("it says %v, hint %q", err, problem.HintOf(err))
+	}
+	quota("disable")
+	await(t, "the gateway knows that it has room", func() bool {
+		_, err = p.replicate()
+		return err == nil
+	})
 	p.mends()
 }
 
