@@ -173,10 +173,29 @@ func (v *Vault) extendHidden(ctx context.Context, i Immutable, each func(extend 
 	for _, h := range all {
 		each(func() error { return b.ExtendHidden(ctx, h, i.extension()) })
 	}
-	if len(roots) > 0 {
-		return problem.New(problem.Failed, "holdfast undelete "+v.loc.Tier+" takes them back", "somebody deleted %d blobs in the bucket without which nobody knows all that is to be locked", len(roots))
+	lost := 0
+	for _, h := range roots {
+		dropped, err := v.unreadIndex(ctx, b, h)
+		if err != nil {
+			return err
+		}
+		if !dropped {
+			lost++
+		}
+	}
+	if lost > 0 {
+		return problem.New(problem.Failed, "holdfast undelete "+v.loc.Tier+" takes them back", "somebody deleted %d blobs in the bucket without which nobody knows all that is to be locked", lost)
 	}
 	return nil
+}
+
+// unreadIndex reports whether what was deleted is an index that cannot be read, which a rescue has dropped and named anew.
+func (v *Vault) unreadIndex(ctx context.Context, b *s3.Bucket, h Hidden) (bool, error) {
+	if !namesContents(h.ID) {
+		return false, nil
+	}
+	sound, err := v.soundIndex(h.ID, func(out blob.OutputBuffer) error { return b.GetHidden(ctx, h, out) })
+	return err == nil && !sound, err
 }
 
 func (i Immutable) extension() blob.ExtendOptions {

@@ -87,24 +87,29 @@ func (v *Vault) badIndex(ctx context.Context, id blob.ID) (bool, error) {
 	if !namesContents(id) {
 		return false, nil
 	}
-	f := v.repo.FormatManager()
 	for range 2 {
-		var lerr error
-		load := func(out blob.OutputBuffer) error {
-			lerr = v.store.GetBlob(ctx, id, 0, -1, out)
-			return lerr
-		}
-		err := parseIndexBlob(f.Encryptor().Decrypt, content.ParseIndexBlob, load, id, f)
+		sound, err := v.soundIndex(id, func(out blob.OutputBuffer) error { return v.store.GetBlob(ctx, id, 0, -1, out) })
 		switch {
-		case errors.Is(lerr, blob.ErrBlobNotFound): // compacted meanwhile
+		case errors.Is(err, blob.ErrBlobNotFound): // compacted meanwhile
 			return false, nil
-		case lerr != nil:
-			return false, fmt.Errorf("read index %s: %w", id, lerr)
-		case err == nil:
+		case err != nil:
+			return false, fmt.Errorf("read index %s: %w", id, err)
+		case sound:
 			return false, nil
 		}
 	}
 	return true, nil
+}
+
+// soundIndex reports whether what get reads is an index. An error is one of the reading.
+func (v *Vault) soundIndex(id blob.ID, get func(blob.OutputBuffer) error) (sound bool, err error) {
+	f := v.repo.FormatManager()
+	load := func(out blob.OutputBuffer) error {
+		err = get(out)
+		return err
+	}
+	perr := parseIndexBlob(f.Encryptor().Decrypt, content.ParseIndexBlob, load, id, f)
+	return perr == nil, err
 }
 
 // parseIndexBlob proves that an index can be read. Kopia's types B, W and C have no name outside of it.

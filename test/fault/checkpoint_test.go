@@ -82,7 +82,7 @@ func TestCheckpoints(t *testing.T) {
 
 	// An interrupted run keeps as much.
 	for n, name := range names[:4] {
-		p.change("volume-"+name, int64(n))
+		p.overwrite("volume-"+name, 8, int64(n))
 	}
 	fourth := p.cutOff("volume-d", 2, interrupted)
 	fifth := p.Backup("rbd")
