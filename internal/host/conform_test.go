@@ -22,22 +22,31 @@ import (
 // conform is what every kind of host must do; mk makes one, with what it needs, for a test.
 func conform(t *testing.T, mk func(t *testing.T) host.Host) {
 	h := mk(t)
+	conformFed(t, h)
 	for name, test := range map[string]func(*testing.T, host.Host){
-		"arguments arrive byte-exact":   testArguments,
-		"environment and directory":     testEnvironment,
-		"secret can be read twice":      testSecret,
-		"secret is nowhere in proc":     testSecretHidden,
-		"exit status and signal":        testStatus,
-		"command absent":                testAbsent,
-		"stderr is bounded and told":    testStderr,
-		"cancel kills the whole group":  testCancel,
+		"arguments arrive byte-exact":  testArguments,
+		"environment and directory":    testEnvironment,
+		"secret can be read twice":     testSecret,
+		"secret is nowhere in proc":    testSecretHidden,
+		"exit status and signal":       testStatus,
+		"command absent":               testAbsent,
+		"stderr is bounded and told":   testStderr,
+		"cancel kills the whole group": testCancel,
+		"early end of reading":         testStreamStops,
+		"leftover children":            testLeftover,
+		"large stream":                 testLargeStream,
+		"missing directory":            testNoDirectory,
+	} {
+		t.Run(name, func(t *testing.T) { test(t, h) })
+	}
+}
+
+// conformFed is what every kind of host must do with a command's input.
+func conformFed(t *testing.T, h host.Host) {
+	for name, test := range map[string]func(*testing.T, host.Host){
 		"cancel kills a fed command":    testCancelFed,
 		"feed arrives whole":            testFeed,
 		"a cut feed is no end of input": testFeedCut,
-		"early end of reading":          testStreamStops,
-		"leftover children":             testLeftover,
-		"large stream":                  testLargeStream,
-		"missing directory":             testNoDirectory,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, h) })
 	}

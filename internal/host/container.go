@@ -64,6 +64,9 @@ func (c Container) command(args []string, bulk bool) ([]string, error) {
 	return on.command(append([]string{"sh", "-c", enter, "enter", quote(c.engine()), c.Name, mode, c.User}, args...), bulk)
 }
 
+// Its own descriptors are in the way of others.
+func (Container) inherits() bool { return false }
+
 func (c Container) diagnose(code int, stderr string) error {
 	engine, on := c.engine()[0], c.On.String()
 	say := func(hint, format string, args ...any) error {

@@ -34,7 +34,7 @@ type Cmd struct {
 	Name string   // what messages call the command, "" for the program's name
 	// Secret, if not empty, is the content of the file at SecretPath.
 	Secret secret.Secret
-	// Stdin feeds the command in pieces of up to 16 MiB; nil means no input. The command sees the end of its input only
+	// Stdin feeds the command; nil means no input. The command sees the end of its input only
 	// after Stdin returned io.EOF: when Stdin fails or the connection is cut, it is killed first.
 	Stdin io.Reader
 	// Bulk says that the command streams much, so that over ssh it deserves a connection of its own.

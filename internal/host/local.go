@@ -16,3 +16,5 @@ func (l Local) Start(ctx context.Context, c Cmd) (*Process, error) { return star
 func (Local) command(args []string, _ bool) ([]string, error) { return args, nil }
 
 func (Local) diagnose(int, string) error { return nil }
+
+func (Local) inherits() bool { return true }

@@ -32,6 +32,8 @@ type place interface {
 	command(args []string, bulk bool) ([]string, error)
 	// diagnose explains why a transport brought no trailer, from its exit status and stderr; nil if it cannot.
 	diagnose(code int, stderr string) error
+	// inherits reports whether what runs there has the descriptors that its transport was started with.
+	inherits() bool
 }
 
 // Process is a running command.
@@ -41,6 +43,7 @@ type Process struct {
 	ctx    context.Context
 	cmd    *exec.Cmd
 	stdin  *os.File
+	input  *os.File // what the command reads goes here; nil when it goes into stdin, or there is none
 	stdout *output
 	report *report
 
@@ -59,7 +62,7 @@ func start(ctx context.Context, p place, c Cmd) (*Process, error) {
 		return nil, err
 	}
 	nonce := rand.Text()
-	head, err := header(c, nonce)
+	head, err := header(c, nonce, feedOf(p, c))
 	if err != nil {
 		return nil, fmt.Errorf("run %s on %s: %w", programName(c), p, err)
 	}
@@ -71,7 +74,7 @@ func start(ctx context.Context, p place, c Cmd) (*Process, error) {
 		at: p, name: programName(c), ctx: ctx, report: newReport(c, nonce),
 		killed: make(chan struct{}), done: make(chan struct{}), feedErr: make(chan error, 1),
 	}
-	stderr, err := t.launch(argv, nonce)
+	stderr, err := t.launch(argv, nonce, feedOf(p, c) == feedDirect)
 	if err != nil {
 		return nil, fmt.Errorf("run %s on %s: %w", t.name, p, err)
 	}
@@ -81,6 +84,17 @@ func start(ctx context.Context, p place, c Cmd) (*Process, error) {
 	return t, nil
 }
 
+// feedOf is how a command gets its input at a place: without frames where that can be, which saves two of four copies of it.
+func feedOf(p place, c Cmd) string {
+	switch {
+	case c.Stdin == nil:
+		return ""
+	case p.inherits():
+		return feedDirect
+	}
+	return feedFramed
+}
+
 func programName(c Cmd) string {
 	if c.Name != "" {
 		return c.Name
@@ -88,9 +102,13 @@ func programName(c Cmd) string {
 	return filepath.Base(c.Args[0])
 }
 
-// launch starts the transport with pipes on all three sides and returns the end of its stderr.
-func (p *Process) launch(argv []string, nonce string) (*os.File, error) {
-	var pipes [3][2]*os.File
+// launch starts the transport with pipes on all three sides, and one for the command's input if that comes directly, and returns the
+// end of its stderr.
+func (p *Process) launch(argv []string, nonce string, direct bool) (*os.File, error) {
+	pipes := make([][2]*os.File, 3, 4)
+	if direct {
+		pipes = pipes[:4]
+	}
 	for i := range pipes {
 		r, w, err := os.Pipe()
 		if err != nil {
@@ -103,13 +121,21 @@ func (p *Process) launch(argv []string, nonce string) (*os.File, error) {
 	enlarge(pipes[1][0])
 	p.cmd = exec.Command(argv[0], argv[1:]...)
 	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = pipes[0][0], pipes[1][1], pipes[2][1]
+	if direct {
+		enlarge(pipes[3][1])
+		p.cmd.ExtraFiles = []*os.File{6 - 3: pipes[3][0], 7 - 3: pipes[3][1]}
+	}
 	// An interrupt typed at the terminal is for this program, which then ends its commands itself.
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := p.cmd.Start(); err != nil {
-		closePipes(pipes[:])
+		closePipes(pipes)
 		return nil, err
 	}
 	closeAll(pipes[0][0], pipes[1][1], pipes[2][1])
+	if direct {
+		closeAll(pipes[3][0])
+		p.input = pipes[3][1]
+	}
 	p.stdin, p.stdout = pipes[0][1], newOutput(pipes[1][0], nonce)
 	return pipes[2][0], nil
 }
@@ -138,7 +164,7 @@ func (p *Process) talk(head []byte, c Cmd) {
 	_, _ = p.stdin.Write(head)
 	if c.Stdin != nil {
 		go func() {
-			err := feed(p.stdin, c.Stdin)
+			err := p.feed(c.Stdin)
 			p.feedErr <- err
 			if err != nil {
 				p.Kill()
@@ -146,6 +172,14 @@ func (p *Process) talk(head []byte, c Cmd) {
 		}()
 	}
 	beat(p.stdin, p.done)
+}
+
+func (p *Process) feed(r io.Reader) error {
+	if p.input == nil {
+		return feed(p.stdin, r)
+	}
+	defer p.input.Close()
+	return pour(p.stdin, p.input, r)
 }
 
 // attend waits for the end of the transport and of its stderr, which something it left behind may hold open.

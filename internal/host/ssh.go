@@ -89,6 +89,8 @@ var sshFailures = []struct{ says, cause, hint string }{
 	{"sudo: not found", "NAME has no sudo", "install sudo on NAME, or connect as root without it"},
 }
 
+func (SSH) inherits() bool { return false }
+
 func (s SSH) diagnose(code int, stderr string) error {
 	fill := strings.NewReplacer("NAME", s.Name, "ADDR", s.addr())
 	for _, f := range sshFailures {

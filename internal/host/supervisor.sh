@@ -3,7 +3,9 @@
 #
 # stdin brings records, "KEY COUNT" and then COUNT lines, up to "end 0"; then lines for as long as the command may
 # live: "." is a heartbeat, "N" is followed by N bytes of the command's input, "0" ends that input. When stdin ends, or
-# nothing came for the agreed patience, the command is killed before it could take a cut input for a complete one.
+# nothing came for the agreed patience, the command is killed before it could take a cut input for a complete one. Where the record
+# "feed" says direct, the input comes by the pipe whose ends are open as descriptors 6 and 7 instead: its end is not seen before "0"
+# came, since its writing end is held open until then.
 set +a
 trap - PIPE
 unset hf_nonce hf_secret hf_value hf_line hf_left hf_key hf_count hf_dir hf_feed hf_patience hf_file hf_new
@@ -170,7 +172,7 @@ while IFS=' ' read -r hf_key hf_count && [ "$hf_key" != end ]; do
 	env) export "$hf_value" ;;
 	dir) hf_dir=$hf_value ;;
 	patience) hf_patience=$hf_value ;;
-	feed) hf_feed=yes ;;
+	feed) hf_feed=$hf_value ;;
 	secret) hf_secret=$hf_value ;;
 	esac
 done
@@ -183,7 +185,8 @@ command -v -- "$1" >/dev/null || {
 	hf_say 127
 	exit 127
 }
-exec 4<&0 </dev/null 3<&- 5<&- 6<&- 7<&- 8<&-
+exec 4<&0 </dev/null 3<&- 5<&- 8<&-
+[ "${hf_feed-}" = direct ] || exec 6<&- 7<&-
 [ -z "${hf_secret-}" ] || hf_keep
 hf_new=setsid
 command -v setsid >/dev/null || {
@@ -192,8 +195,14 @@ command -v setsid >/dev/null || {
 
 if [ -n "${hf_feed-}" ]; then
 	# A shell may wait for all of a pipeline, so the watcher leaves it.
-	(exec 2>/dev/null 3<&- && hf_watch <&4 4<&- &) | $hf_new "$@" 4<&- &
+	if [ "$hf_feed" = direct ]; then
+		(exec >&7 2>/dev/null 3<&- 6<&- 7>&- && hf_watch <&4 4<&- &)
+		$hf_new "$@" <&6 4<&- 6<&- 7>&- &
+	else
+		(exec 2>/dev/null 3<&- && hf_watch <&4 4<&- &) | $hf_new "$@" 4<&- &
+	fi
 	hf_left=$! hf_new=
+	exec 6<&- 7>&-
 	hf_say started "$hf_left $(hf_born "$hf_left")"
 else
 	$hf_new "$@" </dev/null 4<&- &

@@ -19,6 +19,7 @@ func TestShells(t *testing.T) {
 			must(t, os.Symlink(path, filepath.Join(dir, "sh")))
 			t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
 			conform(t, func(*testing.T) host.Host { return host.Local{} })
+			t.Run("remote", func(t *testing.T) { conformFed(t, host.Remote{}) })
 		})
 	}
 }

@@ -11,19 +11,27 @@ import (
 	"time"
 )
 
+// How a command gets its input, as the supervisor is told.
+const (
+	feedFramed = "framed" // in frames, between the heartbeats
+	feedDirect = "direct" // by a pipe of its own, which it and the supervisor inherit
+)
+
 const (
 	heartbeat = 10 * time.Second
 	patience  = 60 * time.Second
 	feedFrame = 32 << 20 // bytes of input sent at once, which the far side passes on in blocks of 256 KiB
 
 	firstFrame = 1 << 20
+
+	inputEnd = "0\n" // says that all of the input was sent
 )
 
 var envName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*=`)
 
 // header is what the supervisor reads before it starts the command. It travels over stdin alone, because it may hold
 // a secret.
-func header(c Cmd, nonce string) ([]byte, error) {
+func header(c Cmd, nonce, feed string) ([]byte, error) {
 	var b bytes.Buffer
 	put := func(key, value string) {
 		fmt.Fprintf(&b, "%s %d\n%s\n", key, 1+strings.Count(value, "\n"), value)
@@ -43,8 +51,8 @@ func header(c Cmd, nonce string) ([]byte, error) {
 	if c.Dir != "" {
 		put("dir", c.Dir)
 	}
-	if c.Stdin != nil {
-		put("feed", "yes")
+	if feed != "" {
+		put("feed", feed)
 	}
 	if !c.Secret.Empty() {
 		put("secret", c.Secret.Reveal())
@@ -97,9 +105,33 @@ func feed(w io.Writer, r io.Reader) error {
 	}
 	err := <-ended
 	if err == nil {
-		_, _ = io.WriteString(w, "0\n")
+		_, _ = io.WriteString(w, inputEnd)
 	}
 	return err
+}
+
+// pour sends r as it is, by a pipe of its own, and then lets the far side's end w know that it was whole. It returns what feed does.
+func pour(w, pipe io.Writer, r io.Reader) error {
+	in := &remembered{Reader: r}
+	_, err := io.CopyBuffer(struct{ io.Writer }{pipe}, in, make([]byte, pipeSize/2))
+	if err == nil {
+		_, _ = io.WriteString(w, inputEnd)
+	}
+	return in.err
+}
+
+// remembered keeps what ended a reader too early.
+type remembered struct {
+	io.Reader
+	err error
+}
+
+func (r *remembered) Read(b []byte) (int, error) {
+	n, err := r.Reader.Read(b)
+	if err != nil && !errors.Is(err, io.EOF) {
+		r.err = err
+	}
+	return n, err
 }
 
 // cutFrames reads r into frames, the first of them short because most input is. A frame is good until the next but one is asked for.
