@@ -164,7 +164,7 @@ func (i *ImageInPlace) compare(ctx context.Context) error {
 
 // changed asks the image, or a snapshot of it, what changed since the base.
 func (i *ImageInPlace) changed(ctx context.Context, at cephcmd.Spec) ([]rbddiff.Extent, error) {
-	return i.on.Changed(ctx, at, i.since, rbd.Precision(ctx, i.on, at, i.base.identity, i.live.Snapshots))
+	return i.on.Changed(ctx, at, i.since, rbd.HowClosely(ctx, i.on, at, i.base.identity, i.live.Snapshots))
 }
 
 // differ concludes from what changed since the base where the image may differ from the copy, and what is to be written.

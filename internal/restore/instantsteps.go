@@ -61,10 +61,14 @@ func (i *Instant) prepare(ctx context.Context) error {
 	shape := cephcmd.Shape{Order: id.Order, Features: id.Features, DataPool: id.DataPool}
 	err := i.r.step("prepare "+i.target.String(), func() error { return i.on.Prepare(ctx, i.target, shape, i.source()) })
 	if err == nil {
-		if there, err := i.prepared(ctx); err != nil || there {
-			return err
+		there, err := i.prepared(ctx)
+		if err != nil { // it depends on us all the same
+			return &problem.Error{Kind: problem.KindOf(err), Cause: err, Hint: "go on with it: " + i.record.ResumeCommand()}
 		}
-		return i.foreign()
+		if !there {
+			return i.foreign()
+		}
+		return nil
 	}
 	if ctx.Err() != nil {
 		return err

@@ -153,22 +153,23 @@ func (c *capture) abort() {
 // held makes sure that the snapshot is there after the last byte, and is the one that was meant, and so the one that the stream begins
 // with, which librbd asks all along where it tells the exact extents.
 func (c *capture) held(ctx context.Context) error {
-	names := []string{c.snapshot.Name}
+	meant, names := []cephcmd.Snapshot{c.snapshot}, []string{c.snapshot.Name}
 	if from := c.streamFrom(); from != "" {
-		names = append(names, from)
+		meant, names = append(meant, c.fromSnapshot()), append(names, from)
 	}
-	all, err := c.pool.cluster.Held(ctx, c.pool.Name, c.ID, names...)
+	found, err := c.pool.cluster.Held(ctx, c.pool.Name, c.ID, names...)
 	if err != nil {
 		return err
 	}
-	found := all[0]
-	switch {
-	case c.snapshot.ID != 0 && found.ID != c.snapshot.ID:
-		return fmt.Errorf("snapshot %s was made anew while it was read: its number is %d and was %d", found.Name, found.ID, c.snapshot.ID)
-	case found.Size != c.snapshot.Size:
-		return fmt.Errorf("snapshot %s has %d bytes, and %d were read", found.Name, found.Size, c.snapshot.Size)
+	for n, was := range meant {
+		if now := found[n]; was.ID != 0 && now.ID != was.ID {
+			return fmt.Errorf("snapshot %s was made anew while it was read: its number is %d and was %d", now.Name, now.ID, was.ID)
+		}
 	}
-	c.snapshot = found
+	if found[0].Size != c.snapshot.Size {
+		return fmt.Errorf("snapshot %s has %d bytes, and %d were read", found[0].Name, found[0].Size, c.snapshot.Size)
+	}
+	c.snapshot = found[0]
 	return nil
 }
 

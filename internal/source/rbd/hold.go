@@ -3,7 +3,6 @@ package rbd
 import (
 	"context"
 	"fmt"
-	"slices"
 	"sync"
 
 	"golang.org/x/sync/semaphore"
@@ -77,7 +76,7 @@ func (s *Source) unchanged(ctx context.Context, t source.Task) source.Task {
 		return t
 	}
 	i.changed = bytesOf(changed)
-	if base, _ := i.Image.Snapshot(i.from); i.changed > 0 || base.Size != i.Size {
+	if i.changed > 0 || i.fromSnapshot().Size != i.Size {
 		return t
 	}
 	t.Mode, t.At, t.Reason = point.Unchanged, at, "nothing changed since "+i.copy.From()
@@ -90,26 +89,29 @@ func (s *Source) unchanged(ctx context.Context, t source.Task) source.Task {
 // confirm has the images captured after all whose snapshot that nothing changed since is gone: what is asked of Ceph while it goes tells
 // not all that changed. One listing for each pool tells.
 func (s *Source) confirm(ctx context.Context, tasks []source.Task, held []source.Held) {
-	listed := map[*pool][]cephcmd.Image{}
+	listed := map[*pool]map[string]cephcmd.Image{} // by id
 	for n := range held {
 		i := s.image(tasks[n].Name)
 		if tasks[n].Mode == point.Unchanged || held[n].Task.Mode != point.Unchanged {
 			continue
 		}
 		if _, ok := listed[i.pool]; !ok {
-			listed[i.pool], _ = i.pool.cluster.Images(ctx, i.pool.Name) // one that cannot be listed has them all captured
+			all, _ := i.pool.cluster.Images(ctx, i.pool.Name) // one that cannot be listed has them all captured
+			listed[i.pool] = map[string]cephcmd.Image{}
+			for _, now := range all {
+				listed[i.pool][now.ID] = now
+			}
 		}
-		if !slices.ContainsFunc(listed[i.pool], i.hasBase) {
+		if found, ok := listed[i.pool][i.ID].Snapshot(i.from); !ok || found.ID != i.fromSnapshot().ID {
 			held[n].Task = tasks[n]
 		}
 	}
 }
 
-// hasBase reports whether it is the image that now has the snapshot that the difference begins with.
-func (i *image) hasBase(now cephcmd.Image) bool {
-	was, _ := i.Image.Snapshot(i.from)
-	found, ok := now.Snapshot(i.from)
-	return ok && now.ID == i.ID && found.ID == was.ID
+// fromSnapshot is the snapshot that the difference begins with, as it was found.
+func (i *image) fromSnapshot() cephcmd.Snapshot {
+	s, _ := i.Image.Snapshot(i.from)
+	return s
 }
 
 func bytesOf(extents []rbddiff.Extent) (n int64) {

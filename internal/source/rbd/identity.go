@@ -53,10 +53,10 @@ func (id Identity) facts() map[string]any {
 	return out
 }
 
-// Precision is how an image, or a snapshot of it, is to be asked what changed since the snapshot of a copy. A rollback to one of the
+// HowClosely is how an image, or a snapshot of it, is to be asked what changed since the snapshot of a copy. A rollback to one of the
 // image's snapshots from before that gives it that one's object map, whose clean objects count as not written since, though they were.
 // Of an image's first snapshot no object is clean: when an older one is removed, Ceph makes dirty in the next what it had.
-func Precision(ctx context.Context, on cephcmd.Cluster, at cephcmd.Spec, copy Identity, snapshots []cephcmd.Snapshot) cephcmd.Precision {
+func HowClosely(ctx context.Context, on cephcmd.Cluster, at cephcmd.Spec, copy Identity, snapshots []cephcmd.Snapshot) cephcmd.Precision {
 	var names []string
 	var numbers []int64
 	for _, s := range snapshots {
@@ -81,7 +81,7 @@ func (i *image) precision(ctx context.Context, at cephcmd.Spec) cephcmd.Precisio
 	if err != nil {
 		return cephcmd.Extents
 	}
-	return Precision(ctx, i.pool.cluster.Cluster, at, before, i.Snapshots)
+	return HowClosely(ctx, i.pool.cluster.Cluster, at, before, i.Snapshots)
 }
 
 // identity is what a capture is a copy of.

@@ -6,8 +6,8 @@ import (
 	"holdfast/internal/cephcmd"
 )
 
-// TestPrecision where no cluster is to be asked: one older snapshot hides nothing, and what one held that is gone nobody can tell.
-func TestPrecision(t *testing.T) {
+// TestHowClosely where no cluster is to be asked: one older snapshot hides nothing, and what one held that is gone nobody can tell.
+func TestHowClosely(t *testing.T) {
 	ours := cephcmd.Snapshot{ID: 7, Name: "ours"}
 	for name, tc := range map[string]struct {
 		snaps  []cephcmd.Snapshot
@@ -21,7 +21,7 @@ func TestPrecision(t *testing.T) {
 		"one of two is gone": {[]cephcmd.Snapshot{{ID: 3, Name: "u"}, ours}, []int64{3, 4}, cephcmd.Extents},
 	} {
 		copy := Identity{Snapshot: "ours", SnapshotID: 7, Before: tc.before}
-		if got := Precision(t.Context(), cephcmd.Cluster{}, cephcmd.Spec{}, copy, tc.snaps); got != tc.want {
+		if got := HowClosely(t.Context(), cephcmd.Cluster{}, cephcmd.Spec{}, copy, tc.snaps); got != tc.want {
 			t.Errorf("%s: %v", name, got)
 		}
 	}
