@@ -300,6 +300,49 @@ func TestImageThatCannotBeOpened(t *testing.T) {
 	p.rbd("migration", "abort", "--no-progress", "volumes/volume-b")
 }
 
+// TestMigrationInTheCluster backs an image up while rbd moves it to another pool, which a client may use all the while: prepared, copied
+// and committed. It is another image from the start, every point gives back what was in it, and the snapshot that came with it, without
+// which Ceph could not move it to its end, stays until that is done.
+func TestMigrationInTheCluster(t *testing.T) {
+	p := newPoolOf(t, "volumes, vms")
+	p.image("volume-a", 32)
+	first := p.Backup("rbd")
+	want := map[string]string{first.ID + " volumes/volume-a": p.raw("volumes/volume-a")}
+	moved := &lab.Image{Pool: "vms", Name: "volume-a"}
+	p.rbd("migration", "prepare", "volumes/volume-a", "vms/volume-a")
+	for n, step := range []struct {
+		command   string
+		mode      point.Mode
+		snapshots int
+	}{{"execute", point.Full, 2}, {"commit", point.Incremental, 2}, {"", point.Incremental, 1}} {
+		must(t, p.lab.ChangeImages(t.Context(), moved.Do("write", int64(n)*7*mebi, mebi, int64(n))))
+		r := p.Try("backup", "rbd", "--json")
+		got := p.point(r)
+		c, ok := got.Component("rbd", "vms/volume-a")
+		if !ok || c.State != point.Good || c.Mode != step.mode {
+			t.Fatalf("before %q: %+v", step.command, got.Components)
+		}
+		if told := strings.Contains(r.Stderr, "rbd migration moves the image"); told != (step.snapshots > 1) {
+			t.Errorf("before %q: %s", step.command, r.Stderr)
+		}
+		if have := strings.Fields(p.rbd("snap", "ls", "--format", "json", "vms/volume-a")); strings.Count(strings.Join(have, ""), `"name"`) != step.snapshots {
+			t.Errorf("before %q: snapshots %s", step.command, have)
+		}
+		want[got.ID+" vms/volume-a"] = p.raw("vms/volume-a")
+		if step.command != "" {
+			p.rbd("migration", step.command, "--no-progress", "vms/volume-a")
+		}
+	}
+	for at, bytes := range want {
+		id, name, _ := strings.Cut(at, " ")
+		if p.restored(id, name) != bytes {
+			t.Errorf("point %s gives %s back differently", id, name)
+		}
+	}
+	p.rbd("snap", "purge", "--no-progress", "vms/volume-a")
+	p.rbd("rm", "--no-progress", "vms/volume-a")
+}
+
 // TestEmptyPools: a point that holds nothing is no success, and says why.
 func TestEmptyPools(t *testing.T) {
 	p := newPool(t)

@@ -26,8 +26,15 @@ func (s *Source) Release(ctx context.Context, sealed *point.Point, note func(str
 			all = append(all, made{i.pool, i.Name, i.ID, i.snapshot.Name})
 		}
 	}
-	return s.remove(ctx, slices.DeleteFunc(all, func(m made) bool { return needed[held{m.imageID, m.snapshot}] }))
+	left, err := s.remove(ctx, slices.DeleteFunc(all, func(m made) bool { return needed[held{m.imageID, m.snapshot}] }))
+	for _, m := range left {
+		note(fmt.Sprintf("%s/%s keeps snapshot %s: %s", m.pool.Name, m.image, m.snapshot, whileMoving))
+	}
+	return err
 }
+
+// whileMoving is why a snapshot stays for a while that nothing needs.
+const whileMoving = "rbd migration moves the image and needs what came with it; a run after rbd migration commit removes it"
 
 // made finds every snapshot of ours in the planned pools and their trash. A trash that cannot be looked through comes as an
 // error beside what was found.
@@ -106,16 +113,56 @@ func (s *Source) trashed(ctx context.Context, p *pool) ([]made, error) {
 	return gone, nil
 }
 
-func (s *Source) remove(ctx context.Context, gone []made) error {
+// remove removes snapshots, and returns those that it leaves for now: of an image that rbd migration moves, the ones that came with it.
+// Without one of them librbd ends in a failed assertion (16.2) when the migration is executed, and it never comes to its end.
+func (s *Source) remove(ctx context.Context, gone []made) (left []made, err error) {
 	var mu sync.Mutex
 	var errs []error
+	own := s.own()
 	each(len(gone), func(n int) {
 		d := gone[n]
-		if err := d.pool.cluster.Unsnap(ctx, d.pool.Name, d.imageID, d.snapshot); err != nil {
-			mu.Lock()
-			defer mu.Unlock()
-			errs = append(errs, err)
+		moving, err := false, error(nil)
+		if !own[held{d.imageID, d.snapshot}] {
+			moving, err = d.moving(ctx)
 		}
+		if err == nil && !moving {
+			err = d.pool.cluster.Unsnap(ctx, d.pool.Name, d.imageID, d.snapshot)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if moving {
+			left = append(left, d)
+		}
+		errs = append(errs, err)
 	})
-	return errors.Join(errs...)
+	return left, errors.Join(errs...)
+}
+
+// own are the snapshots that are known to have been made of the very image that has them, and did not come with it from another pool.
+func (s *Source) own() map[held]bool {
+	own := map[held]bool{}
+	for _, i := range s.held {
+		if i.ours {
+			own[held{i.ID, i.snapshot.Name}] = true
+		}
+		if i.copy == nil {
+			continue
+		}
+		if id, err := IdentityOf(i.copy.Component); err == nil {
+			own[held{id.ImageID, id.Snapshot}] = true
+		}
+	}
+	return own
+}
+
+// moving reports whether the image is one that rbd migration has not moved to its end.
+func (m made) moving(ctx context.Context) (bool, error) {
+	if m.image == "" {
+		return false, nil // it lies in the trash
+	}
+	info, err := m.pool.cluster.Info(ctx, cephcmd.Spec{Pool: m.pool.Name, Image: m.image})
+	if cephcmd.IsNotFound(err) {
+		return false, nil
+	}
+	return info.Has("migrating"), err
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"holdfast/internal/problem"
 	"holdfast/internal/rows"
 )
 
@@ -74,11 +75,16 @@ func gone(what, id string, known, deleted, live bool) string {
 	return ""
 }
 
-// Remove removes snapshots.
+// Remove removes snapshots. One that must stay for a while is an error.
 func (s *Source) Remove(ctx context.Context, list []Snapshot) error {
 	var all []made
 	for _, k := range list {
 		all = append(all, k.made)
 	}
-	return s.remove(ctx, all)
+	left, err := s.remove(ctx, all)
+	if len(left) > 0 {
+		err = errors.Join(err, problem.New(problem.Failed, "bring the migration to its end, and then run this again",
+			"%d snapshots stay, such as %s of %s/%s: %s", len(left), left[0].snapshot, left[0].pool.Name, left[0].image, whileMoving))
+	}
+	return err
 }
