@@ -94,59 +94,59 @@ func TestInstantRestoreStoresOnlyData(t *testing.T) {
 	s.ended()
 }
 
-// TestInstantRestoreKilledAnywhere kills the restore at each of its steps, looks at what status says, and lets one
-// command bring it to its end.
+// TestInstantRestoreKilledAnywhere kills restores at each of their steps and at random moments, and looks at what status says. One
+// command brings each to its end; they wait together for the half minute that Ceph keeps the lock of a client that was killed.
 func TestInstantRestoreKilledAnywhere(t *testing.T) {
 	s := newInstantScene(t, "killed", 256, 40)
-	type moment struct {
-		name  string
-		fits  func(event.Event) bool
-		after time.Duration
-	}
-	moments := []moment{
-		{"preparing", step(event.Started, "prepare"), 0},
-		{"copying", step(event.Started, "copy"), 0},
-		{"committing", step(event.Started, "commit"), 0},
-	}
+	s.killed("preparing", step(event.Started, "prepare"), 0)
+	s.killed("copying", step(event.Started, "copy"), 0)
+	s.killed("committing", step(event.Started, "commit"), 0)
 	r := rand.New(rand.NewPCG(3, 1))
 	for n := range randomKills() {
-		after := time.Duration(r.IntN(400)) * time.Millisecond
-		moments = append(moments, moment{fmt.Sprintf("random %d", n), step(event.Started, "prepare"), after})
+		s.killed(fmt.Sprintf("random%d", n), step(event.Started, "prepare"), time.Duration(r.IntN(400))*time.Millisecond)
 	}
-	for n, at := range moments {
-		t.Run(at.name, func(t *testing.T) {
-			s := &instantScene{t, s.lab, s.site, journey.At(t, s.site), s.image, s.raw}
-			image := fmt.Sprintf("vms/killed%d", n)
-			run := s.instant(image)
-			if _, ok := run.Await(at.fits); !ok {
-				t.Fatalf("never got there: %+v", run.Wait())
-			}
-			time.Sleep(at.after)
-			if _, killed := run.Kill(); !killed {
-				t.Log("it had ended before")
-			}
-			for _, d := range s.depending() {
-				if r := s.op.Try("status"); r.Code != 1 || !strings.Contains(r.Stderr, "NOTHING SERVES IT") || !strings.Contains(r.Stderr, d.ResumeCommand()) {
-					t.Errorf("status after a kill:\n%s", r.Stderr)
-				}
-				s.op.Run("restore", "resume")
-			}
-			s.holds(image, s.raw)
-			if m := s.rbd("status", "--format", "json", image); strings.Contains(m, "migration") {
-				t.Errorf("after the end: %s", m)
-			}
-			s.ended()
-		})
+	for _, d := range s.depending() {
+		s.op.Run("restore", "resume", d.ID)
+	}
+	made := slices.DeleteFunc(strings.Fields(s.rbd("ls", "vms")), func(name string) bool { return !strings.HasPrefix(name, "killed-") })
+	if !slices.Contains(made, "killed-copying") || !slices.Contains(made, "killed-committing") {
+		t.Errorf("only these are there: %q", made)
+	}
+	for _, name := range made {
+		image := "vms/" + name
+		s.holds(image, s.raw)
+		if m := s.rbd("status", "--format", "json", image); strings.Contains(m, "migration") {
+			t.Errorf("%s after the end: %s", image, m)
+		}
+	}
+	s.ended()
+}
+
+// killed kills a restore some time after it came somewhere.
+func (s *instantScene) killed(name string, at func(event.Event) bool, after time.Duration) {
+	s.t.Helper()
+	image := "vms/killed-" + name
+	run := s.instant(image)
+	if _, ok := run.Await(at); !ok {
+		s.t.Fatalf("%s: never got there: %+v", name, run.Wait())
+	}
+	time.Sleep(after) // the moment is what the seed makes it
+	if _, killed := run.Kill(); !killed {
+		s.t.Logf("%s had ended before", name)
+	}
+	for _, d := range s.depending() {
+		if r := s.op.Try("status"); r.Code != 1 || !strings.Contains(r.Stderr, "NOTHING SERVES IT") || !strings.Contains(r.Stderr, d.ResumeCommand()) {
+			s.t.Errorf("status after the kill of %s:\n%s", name, r.Stderr)
+		}
 	}
 }
 
-// randomKills is how many of the kills come at a random moment: two, or what HOLDFAST_SOAK says. Each costs half a minute, since
-// Ceph keeps the lock of a client that was killed for that long.
+// randomKills is how many of the kills come at a random moment: five, or what HOLDFAST_SOAK says.
 func randomKills() int {
 	if n, err := strconv.Atoi(os.Getenv("HOLDFAST_SOAK")); err == nil && n > 0 {
 		return n
 	}
-	return 2
+	return 5
 }
 
 // TestInstantRestoreGoesOnUnderAClient kills the restore while a client has the image open: it cannot read what is not
