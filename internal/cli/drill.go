@@ -18,7 +18,6 @@ import (
 	"holdfast/internal/problem"
 	"holdfast/internal/report"
 	"holdfast/internal/restore"
-	"holdfast/internal/source/mariadb"
 	"holdfast/internal/vault"
 )
 
@@ -112,13 +111,13 @@ func chooseDrill(ctx context.Context, v *vault.Vault, points []point.Point, name
 		return point.Select(points, name)
 	}
 	if !o.longest {
-		return point.Select(points, "latest:"+mariadb.SourceName)
+		return drill.Newest(points, o.shard)
 	}
 	drills, err := v.Drills(ctx)
 	if err != nil {
 		return point.Point{}, err
 	}
-	return drill.Longest(points, drills, mariadb.SourceName, o.shard)
+	return drill.Longest(points, drills, o.shard)
 }
 
 func (a *app) drillPoint(ctx context.Context, cfg *config.Config, v *vault.Vault, p point.Point, tier string, shard int) error {

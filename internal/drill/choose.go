@@ -1,24 +1,40 @@
 package drill
 
 import (
+	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"holdfast/internal/point"
 	"holdfast/internal/problem"
+	"holdfast/internal/source/mariadb"
 )
 
-// Longest chooses, of the points in which a source is good, the one of which a shard was not drilled for the longest time: one that never
-// was counts from when it was taken.
-func Longest(points []point.Point, drills []point.Drill, source string, shard int) (chosen point.Point, err error) {
+// Newest chooses the newest point in which a shard is good.
+func Newest(points []point.Point, shard int) (point.Point, error) {
+	points = slices.Clone(points)
+	point.Sort(points)
+	for _, p := range slices.Backward(points) {
+		if holds(p, shard) {
+			return p, nil
+		}
+	}
+	return point.Point{}, none(shard)
+}
+
+// Longest chooses, of the points in which a shard is good, the one of which it was not drilled for the longest time: one that never was
+// counts from when it was taken.
+func Longest(points []point.Point, drills []point.Drill, shard int) (chosen point.Point, err error) {
 	last := map[string]time.Time{}
 	for _, d := range drills {
-		if d.Source == source && d.Shard == shard && d.State != point.Undone && d.Started.After(last[d.Point]) {
+		if d.Source == mariadb.SourceName && d.Shard == shard && d.State != point.Undone && d.Started.After(last[d.Point]) {
 			last[d.Point] = d.Started
 		}
 	}
 	var since time.Time
 	for _, p := range points {
-		if !p.SourceGood(source) {
+		if !holds(p, shard) {
 			continue
 		}
 		at, ok := last[p.ID]
@@ -30,7 +46,21 @@ func Longest(points []point.Point, drills []point.Drill, source string, shard in
 		}
 	}
 	if chosen.ID == "" {
-		return chosen, problem.New(problem.NotFound, "holdfast points lists what there is", "no point holds a good copy of %s", source)
+		return chosen, none(shard)
 	}
 	return chosen, nil
+}
+
+// holds reports whether all copies of a shard that the point should hold are good. Other shards do not matter: a point that was taken
+// before a shard was added is good, and holds nothing of it.
+func holds(p point.Point, shard int) bool {
+	p.Components = slices.DeleteFunc(slices.Clone(p.Components), func(c point.Component) bool {
+		return !strings.HasPrefix(c.Name, fmt.Sprintf("shard%d/", shard))
+	})
+	return p.SourceGood(mariadb.SourceName)
+}
+
+func none(shard int) error {
+	return problem.New(problem.NotFound, "holdfast points lists what there is; a POINT that is named is drilled for what is good in it",
+		"no point holds good copies of shard %d", shard)
 }

@@ -109,7 +109,7 @@ func (r *run) copies() (map[string]point.Component, error) {
 		}
 	}
 	if len(found) == 0 {
-		return nil, problem.New(problem.NotFound, "holdfast points shows which points hold a good one; latest:mariadb finds the newest",
+		return nil, problem.New(problem.NotFound, "holdfast points shows which points hold a good one; without a POINT the newest is drilled",
 			"point %s holds no good copy of shard %d", r.Point.ID, r.Shard)
 	}
 	return found, nil

@@ -7,6 +7,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -46,12 +48,35 @@ func TestLongest(t *testing.T) {
 		{"of another shard", []point.Drill{{Point: "1", Source: "mariadb", Shard: 1, Started: at(5), State: point.Proven}}, "1"},
 		{"of another source", []point.Drill{{Point: "1", Source: "rbd", Started: at(5), State: point.Proven}}, "1"},
 	} {
-		if p, err := Longest(points(), test.drills, "mariadb", 0); err != nil || p.ID != test.want {
+		if p, err := Longest(points(), test.drills, 0); err != nil || p.ID != test.want {
 			t.Errorf("%s: point %s, %v, want %s", test.name, p.ID, err, test.want)
 		}
 	}
-	if _, err := Longest(points()[1:2], nil, "mariadb", 0); problem.KindOf(err) != problem.NotFound {
+	if _, err := Longest(points()[1:2], nil, 0); problem.KindOf(err) != problem.NotFound {
 		t.Errorf("without a good point: %v", err)
+	}
+}
+
+// TestChosenOfAddedShard: a point that was taken before there was a shard is never chosen for it, nor does what failed in one shard keep
+// a point from being drilled for another.
+func TestChosenOfAddedShard(t *testing.T) {
+	all := points()
+	for i := 1; i < 3; i++ { // the 2nd, in which shard 0 failed, and the 3rd
+		all[i].Components = append(all[i].Components, point.Component{Source: "mariadb", Name: "shard1/physical", State: point.Good, Required: true})
+	}
+	slices.Reverse(all)
+	for shard, want := range map[int][2]string{0: {"4", "1"}, 1: {"3", "2"}} {
+		newest, err := Newest(all, shard)
+		if err != nil || newest.ID != want[0] {
+			t.Errorf("shard %d: the newest is %s, %v, want %s", shard, newest.ID, err, want[0])
+		}
+		longest, err := Longest(all, nil, shard)
+		if err != nil || longest.ID != want[1] {
+			t.Errorf("shard %d: the longest is %s, %v, want %s", shard, longest.ID, err, want[1])
+		}
+	}
+	if _, err := Newest(all, 11); problem.KindOf(err) != problem.NotFound || !strings.Contains(err.Error(), "shard 11") {
+		t.Errorf("of a shard that no point holds: %v", err)
 	}
 }
 
