@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -32,8 +33,13 @@ func judgeDrills(all []Component, drills []point.Drill, p config.Promises, now t
 	}
 	limit := cmp.Or(p.Drill, config.DefaultDrill)
 	var late []string
+	there := map[string]bool{} // the shards
 	for _, x := range all {
-		if drillable(x) && (x.Drilled == nil || tooOld(*x.Drilled, now, limit)) {
+		if !drillable(x) {
+			continue
+		}
+		there[shardOf(x.Component)] = true
+		if x.Drilled == nil || tooOld(*x.Drilled, now, limit) {
 			late = append(late, x.Source+" "+x.Component)
 		}
 	}
@@ -42,7 +48,7 @@ func judgeDrills(all []Component, drills []point.Drill, p config.Promises, now t
 			fmt.Sprintf("no drill of the last %s proved %s: holdfast drill mariadb --shard %s", report.Span(limit), these(late), shardOf(late[0]))})
 	}
 	for _, last := range lastDrills(drills) {
-		if last.State == point.Differs {
+		if last.State == point.Differs && there[strconv.Itoa(last.Shard)] { // of one that is gone no drill would ever find all in order
 			found = append(found, Broken{"drill", last.Tier, last.Source,
 				fmt.Sprintf("the last drill of shard %d found that point %s in tier %s is not what it should be: holdfast show %s --tier %s",
 					last.Shard, last.Point, last.Tier, last.Point, last.Tier)})

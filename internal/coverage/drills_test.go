@@ -56,6 +56,34 @@ func TestDrillsOfShards(t *testing.T) {
 	}
 }
 
+// TestDrillsOfGoneShard: what the last drill of a shard found is over once the shard is gone from the cloud, or from all points.
+func TestDrillsOfGoneShard(t *testing.T) {
+	wrong := ofShard(1, drilledAgo(2*config.Day, point.Differs))
+	both, one := []string{"mariadb shard0/logical", "mariadb shard1/logical"}, []string{"mariadb shard0/logical"}
+	for _, test := range []struct {
+		name string
+		held []point.Point
+		want int
+	}{
+		{"it is there", []point.Point{aged("1", time.Hour, both...)}, 1},
+		{"the cloud has it no more", []point.Point{aged("1", config.Day, both...), aged("2", time.Hour, one...)}, 0},
+		{"no point has it any more", []point.Point{aged("2", time.Hour, one...)}, 0},
+	} {
+		tiers := []Tier{{Tier: "local", Held: test.held, Drills: []point.Drill{wrong, drilledAgo(config.Day, point.Proven)}}}
+		o := Overview{Tiers: tiers}
+		o.Judge([]string{"mariadb"}, config.Promises{}, coverNow)
+		found := 0
+		for _, b := range o.Broken {
+			if b.Promise == "drill" && b.Tier == "local" {
+				found++
+			}
+		}
+		if found != test.want {
+			t.Errorf("%s: %+v", test.name, o.Broken)
+		}
+	}
+}
+
 // TestDrillsPromised says what is told of drills that are late, went wrong, or never were.
 func TestDrillsPromised(t *testing.T) {
 	const month = 30 * config.Day
