@@ -82,7 +82,7 @@ func (r *run) all(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if r.place, err = newPlace(r.State, r.result.ID); err != nil {
+	if r.place, err = newPlace(ctx, r.State, r.result.ID); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, r.place.remove(context.WithoutCancel(ctx))) }()

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -108,7 +109,7 @@ func TestState(t *testing.T) {
 // TestSweep removes what a killed drill left, with its server, and nothing of one that is at work.
 func TestSweep(t *testing.T) {
 	state := t.TempDir()
-	alive, err := newPlace(state, "alive")
+	alive, err := newPlace(t.Context(), state, "alive")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,16 +140,47 @@ func TestSweep(t *testing.T) {
 		t.Fatal(err)
 	}
 	write(fmt.Sprintf("%d %s\n", server.Process.Pid, bornAt(server.Process.Pid)))
-	if left, err := Leftovers(state); err != nil || len(left) != 1 {
+	if left, err := Sweep(t.Context(), state); err != nil || len(left) != 1 {
 		t.Fatalf("%q, %v", left, err)
-	}
-	if _, err := Sweep(t.Context(), state); err != nil {
-		t.Fatal(err)
 	}
 	<-ended
 	entries, err := os.ReadDir(filepath.Join(state, drillsDir))
 	if err != nil || len(entries) != 1 || entries[0].Name() != "alive" {
 		t.Errorf("what is there: %v, %v", entries, err)
+	}
+}
+
+// TestNewPlaceIsInterrupted: a drill whose predecessor left something in an engine that hangs can still be stopped.
+func TestNewPlaceIsInterrupted(t *testing.T) {
+	state := t.TempDir()
+	dir := filepath.Join(state, drillsDir, "killed")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	asked, engine := filepath.Join(state, "asked"), filepath.Join(state, "engine")
+	if err := errors.Join(
+		syscall.Mkfifo(asked, 0o600), os.WriteFile(engine, []byte("#!/bin/sh\n: >"+asked+"\nexec sleep 60\n"), 0o700),
+		os.WriteFile(filepath.Join(dir, engineFile), []byte(engine), 0o600),
+	); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() {
+		_, err := newPlace(ctx, state, "next")
+		ended <- err
+	}()
+	if _, err := os.ReadFile(asked); err != nil { // until the engine is
+		t.Fatal(err)
+	}
+	stop()
+	select {
+	case err := <-ended:
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("it ended with %v", err)
+		}
+	case <-time.After(30 * time.Second):
+		t.Error("it goes on")
 	}
 }
 
@@ -159,7 +191,7 @@ func TestSweepsBeside(t *testing.T) {
 	for n := range 8 {
 		all.Go(func() {
 			for i := range 50 {
-				p, err := newPlace(state, fmt.Sprintf("%d-%d", n, i))
+				p, err := newPlace(t.Context(), state, fmt.Sprintf("%d-%d", n, i))
 				if err != nil {
 					t.Error(err)
 					return

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"holdfast/internal/durable"
 	"holdfast/internal/host"
 	"holdfast/internal/point"
 	"holdfast/internal/problem"
@@ -39,16 +40,16 @@ type place struct {
 }
 
 // newPlace makes a drill's directory, after it has removed what drills left that were killed.
-func newPlace(state, id string) (*place, error) {
+func newPlace(ctx context.Context, state, id string) (*place, error) {
 	if err := os.MkdirAll(filepath.Join(state, drillsDir), 0o700); err != nil {
 		return nil, err
 	}
-	alone, err := sweeper(state)
+	unlock, err := alone(state)
 	if err != nil {
 		return nil, err
 	}
-	defer alone.Close()
-	if _, err := sweep(context.Background(), state); err != nil {
+	defer unlock()
+	if _, err := sweep(ctx, state); err != nil {
 		return nil, err
 	}
 	dir, err := filepath.Abs(filepath.Join(state, drillsDir, id))
@@ -104,16 +105,11 @@ func (p *place) loads(ctx context.Context, i restore.ServerImage) error {
 
 // remove takes away all of the drill.
 func (p *place) remove(ctx context.Context) error {
-	alone, err := sweeper(p.state)
+	unlock, err := alone(p.state)
 	if err == nil {
-		defer alone.Close()
+		defer unlock()
 	}
 	return errors.Join(err, clear(ctx, p.dir), p.lock.Close())
-}
-
-// Leftovers lists the directories of drills that were killed.
-func Leftovers(state string) ([]string, error) {
-	return leftovers(state, func(string) error { return nil })
 }
 
 // Sweep removes what drills that were killed left: servers, containers and directories. It returns what it removed.
@@ -121,31 +117,20 @@ func Sweep(ctx context.Context, state string) ([]string, error) {
 	if _, err := os.Stat(filepath.Join(state, drillsDir)); errors.Is(err, fs.ErrNotExist) {
 		return nil, nil // there never was a drill
 	}
-	alone, err := sweeper(state)
+	unlock, err := alone(state)
 	if err != nil {
 		return nil, err
 	}
-	defer alone.Close()
+	defer unlock()
 	return sweep(ctx, state)
 }
 
-// sweeper waits until nobody else begins or ends a drill, or removes what is left: each would take the other's directory for a dead one's.
-func sweeper(state string) (*os.File, error) {
-	f, err := os.OpenFile(filepath.Join(state, sweepFile), os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX); err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	return f, nil
+// alone waits until nobody else begins or ends a drill, or removes what is left: each would take the other's directory for a dead one's.
+func alone(state string) (unlock func() error, err error) {
+	return durable.Lock(filepath.Join(state, sweepFile))
 }
 
-func sweep(ctx context.Context, state string) ([]string, error) {
-	return leftovers(state, func(dir string) error { return clear(ctx, dir) })
-}
-
-func leftovers(state string, do func(dir string) error) (found []string, err error) {
+func sweep(ctx context.Context, state string) (found []string, err error) {
 	dirs, err := os.ReadDir(filepath.Join(state, drillsDir))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -157,8 +142,7 @@ func leftovers(state string, do func(dir string) error) (found []string, err err
 			continue // it is at work, or has just ended
 		}
 		if herr == nil {
-			herr = do(dir)
-			herr = errors.Join(herr, lock.Close())
+			herr = errors.Join(clear(ctx, dir), lock.Close())
 		}
 		found, err = append(found, dir), errors.Join(err, aerr, herr)
 	}
@@ -168,8 +152,13 @@ func leftovers(state string, do func(dir string) error) (found []string, err err
 	return found, nil
 }
 
+// clearing is how long the removal of a drill may take, while which others wait.
+const clearing = 2 * time.Minute
+
 // clear ends what still runs in a drill's directory, and removes it.
 func clear(ctx context.Context, dir string) error {
+	ctx, cancel := context.WithTimeout(ctx, clearing)
+	defer cancel()
 	err := errors.Join(endContainers(ctx, dir), endServers(ctx, dir))
 	if err == nil {
 		err = unload(ctx, dir)
