@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -147,6 +148,21 @@ func TestSweep(t *testing.T) {
 	entries, err := os.ReadDir(filepath.Join(state, drillsDir))
 	if err != nil || len(entries) != 1 || entries[0].Name() != "alive" {
 		t.Errorf("what is there: %v, %v", entries, err)
+	}
+}
+
+// TestSweepWithoutImage: a note of an image that cannot be read leaves no database behind.
+func TestSweepWithoutImage(t *testing.T) {
+	state := t.TempDir()
+	dir := filepath.Join(state, drillsDir, "killed")
+	if err := os.MkdirAll(filepath.Join(dir, imageFile), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Sweep(t.Context(), state); err == nil {
+		t.Error("nothing tells that an image may be left")
+	}
+	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the directory: %v", err)
 	}
 }
 

@@ -159,14 +159,10 @@ const clearing = 2 * time.Minute
 func clear(ctx context.Context, dir string) error {
 	ctx, cancel := context.WithTimeout(ctx, clearing)
 	defer cancel()
-	err := errors.Join(endContainers(ctx, dir), endServers(ctx, dir))
-	if err == nil {
-		err = unload(ctx, dir)
-	}
-	if err != nil {
+	if err := errors.Join(endContainers(ctx, dir), endServers(ctx, dir)); err != nil {
 		return fmt.Errorf("end what runs in %s: %w", dir, err)
 	}
-	return os.RemoveAll(dir)
+	return errors.Join(unload(ctx, dir), os.RemoveAll(dir))
 }
 
 // endServers kills the servers whose processes are recorded. Number and start of a process name it for ever.
@@ -222,15 +218,14 @@ func engineOf(dir string) (string, error) {
 	return strings.TrimSpace(string(name)), err
 }
 
-// unloadScript gives a name back to the image $4 that had it, where it has not come to mean another one since, and removes the image
-// $2, unless somebody else runs it by now.
+// unloadScript takes its name from the image $2 and gives it back to the image $4 that had it, where it has not come to mean another one
+// since. Then it removes the image, unless somebody else has a use for it by now: another name, a container, an image built on it.
 const unloadScript = `now=$("$1" image inspect --format '{{.Id}}' "$3" 2>/dev/null) || now=
 case "$now" in
-*"$2") [ -z "$4" ] || "$1" tag "$4" "$3" || true ;;
+*"$2") { [ -n "$4" ] && "$1" tag "$4" "$3"; } || "$1" rmi "$3" >/dev/null || true ;;
 esac
-if "$1" image inspect "$2" >/dev/null 2>&1; then
-	"$1" rmi "$2" >/dev/null || [ -n "$("$1" ps -aq --filter "ancestor=$2")" ]
-fi`
+names=$("$1" image inspect --format '{{range .RepoTags}}{{.}} {{end}}' "$2" 2>/dev/null) || names=gone
+[ -n "$names" ] || "$1" rmi "$2" >/dev/null || true`
 
 // unload takes from the engine what it was given for the drill.
 func unload(ctx context.Context, dir string) error {

@@ -89,22 +89,36 @@ tar -cT /dev/null | docker import - "$name"`)
 	if after := has(); after != without {
 		t.Errorf("the engine has\n%s\nand had\n%s", after, without)
 	}
+	for _, others := range []string{"", "somebody:one", "somebody:one somebody:two"} {
+		killedWithImage(t, journey.At(t, site), p, func() bool { return has() != without })
+		shell(t, l, "ctl3", `export DOCKER_HOST=unix:///run/docker.sock
+for name in `+others+`; do docker tag $(docker images -q -f dangling=false | head -n 1) $name; done`)
+		journey.At(t, site).Try("doctor")
+		if left := names(t, filepath.Join(site.State, "drills")); len(left) > 0 {
+			t.Errorf("left behind, where others name the image %q: %q", others, left)
+		}
+		if after := has(); strings.Count(after, "somebody:") != len(strings.Fields(others)) {
+			t.Errorf("where others name the image %q the engine has\n%s", others, after)
+		}
+		shell(t, l, "ctl3", "export DOCKER_HOST=unix:///run/docker.sock; for name in "+others+"; do docker rmi $name >/dev/null || true; done")
+		if after := has(); after != without {
+			t.Errorf("after a kill the engine has\n%s\nand had\n%s", after, without)
+		}
+	}
+}
+
+// killedWithImage kills a drill that has loaded the image.
+func killedWithImage(t *testing.T, op *journey.Operator, p point.Point, loaded func() bool) {
+	t.Helper()
 	run := op.Start("drill", "mariadb", p.ID)
 	if _, ok := run.Await(func(e event.Event) bool { return e.Kind == event.Started && e.Component == "start an empty server" }); !ok {
 		t.Fatalf("it did not get there: %+v", run.Wait())
 	}
 	children, ok := run.Kill()
-	if !ok || has() == without {
+	if !ok || !loaded() {
 		t.Fatal("it ended, or had loaded nothing, before it was killed")
 	}
 	gone(t, children)
-	journey.At(t, site).Try("doctor")
-	if after := has(); after != without {
-		t.Errorf("after a kill the engine has\n%s\nand had\n%s", after, without)
-	}
-	if left := names(t, filepath.Join(site.State, "drills")); len(left) > 0 {
-		t.Errorf("left behind: %q", left)
-	}
 }
 
 // drilledBy drills through an engine, from where it has the image.
