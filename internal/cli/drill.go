@@ -1,10 +1,12 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -30,6 +32,7 @@ type drillOptions struct {
 	from    string
 	longest bool
 	shard   int
+	all     bool // shards
 }
 
 func newDrillMariaDBCommand(a *app) *cobra.Command {
@@ -40,7 +43,8 @@ func newDrillMariaDBCommand(a *app) *cobra.Command {
 		Long: "Restores both copies of a shard into private servers on this host: the dump into an empty one, whose tables must then hold\n" +
 			"every row that was recorded while the dump was taken, and the physical copy, of which every page, table and definition is\n" +
 			"checked. Accounts are logged in to with the passwords that Kolla has. The result is kept in the vault beside the point,\n" +
-			"and nothing else stays. Without POINT it is the newest point with a good copy, or with --longest the one that was not drilled for the longest time.",
+			"and nothing else stays. Without POINT it is the newest point with a good copy, or with --longest the one that was not drilled for the longest time.\n" +
+			"With --all-shards every shard of the newest point, or of POINT, is drilled in turn, whatever comes of the others.",
 		Args:              cobra.MaximumNArgs(1),
 		Annotations:       ends(problem.NotFound, problem.Unreachable, problem.Damage, problem.Partial, problem.Busy),
 		ValidArgsFunction: a.completePoint,
@@ -52,6 +56,8 @@ func newDrillMariaDBCommand(a *app) *cobra.Command {
 	_ = c.RegisterFlagCompletionFunc("from", a.completeTierFlag)
 	c.Flags().BoolVar(&o.longest, "longest", false, "choose the good point that was not drilled for the longest time")
 	c.Flags().IntVar(&o.shard, "shard", 0, "drill shard `N`")
+	c.Flags().BoolVar(&o.all, "all-shards", false, "drill every shard, one after the other")
+	c.MarkFlagsMutuallyExclusive("shard", "all-shards")
 	a.turnFlag(c)
 	return c
 }
@@ -72,9 +78,81 @@ func (a *app) drillMariaDB(ctx context.Context, name string, o drillOptions) err
 		}
 		tiers = []config.Tier{t}
 	}
+	shards := []int{o.shard}
+	if o.all {
+		if shards, err = a.drillShards(ctx, cfg, tiers, name); err != nil {
+			return err
+		}
+	}
+	results, err := a.drillEach(ctx, cfg, tiers, shards, name, o)
+	return errors.Join(a.tellDrills(results, o.all), err)
+}
+
+// drillEach drills shards, one after the other: what comes of one does not keep the others from it.
+func (a *app) drillEach(ctx context.Context, cfg *config.Config, tiers []config.Tier, shards []int, name string, o drillOptions) ([]point.Drill, error) {
+	results := []point.Drill{}
+	var failed []error
+	for _, o.shard = range shards {
+		result, err := a.drillShard(ctx, cfg, tiers, name, o)
+		if len(result.Parts) > 0 {
+			results = append(results, result)
+		}
+		if err != nil {
+			failed = append(failed, err)
+		}
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	slices.SortStableFunc(failed, byDrillEnd)
+	return results, worst(failed)
+}
+
+// drillEnds are the ways in which drills end, the worst first.
+var drillEnds = []problem.Kind{problem.Damage, problem.Interrupted, problem.Failed, problem.Unreachable, problem.NotFound, problem.Partial}
+
+func byDrillEnd(a, b error) int {
+	return cmp.Compare(slices.Index(drillEnds, problem.KindOf(a)), slices.Index(drillEnds, problem.KindOf(b)))
+}
+
+// drillShards are the shards that --all-shards means.
+func (a *app) drillShards(ctx context.Context, cfg *config.Config, tiers []config.Tier, name string) (shards []int, err error) {
+	err = a.firstTier(ctx, cfg, tiers, func(_ *vault.Vault, points []point.Point, _ string) (bool, error) {
+		if name != "" {
+			p, err := point.Select(points, name)
+			if err != nil {
+				return false, err
+			}
+			points = []point.Point{p}
+		}
+		shards, err = drill.Shards(points)
+		return err == nil, err
+	})
+	return shards, err
+}
+
+// drillShard drills a shard from the first tier that holds a point that fits. The result has no parts when nothing was drilled.
+func (a *app) drillShard(ctx context.Context, cfg *config.Config, tiers []config.Tier, name string, o drillOptions) (result point.Drill, err error) {
+	err = a.firstTier(ctx, cfg, tiers, func(v *vault.Vault, points []point.Point, tier string) (bool, error) {
+		p, err := chooseDrill(ctx, v, points, name, o)
+		if err != nil {
+			return false, err
+		}
+		a.came.Point = p.ID
+		result, err = a.drillPoint(ctx, cfg, v, p, tier, o.shard)
+		return true, err
+	})
+	return result, err
+}
+
+// use does something with the points of a tier. It reports false when the tier holds none that fits.
+type use func(v *vault.Vault, points []point.Point, tier string) (found bool, err error)
+
+// firstTier uses the first tier that can be read and holds a point that fits.
+func (a *app) firstTier(ctx context.Context, cfg *config.Config, tiers []config.Tier, do use) error {
 	var missed []error
 	for _, t := range tiers {
-		found, err := a.drillIn(ctx, cfg, t, name, o)
+		found, err := a.tryTier(ctx, cfg, t, do)
 		if found {
 			return err
 		}
@@ -86,8 +164,7 @@ func (a *app) drillMariaDB(ctx context.Context, name string, o drillOptions) err
 	return worst(missed)
 }
 
-// drillIn drills a point of a tier. It reports false when the tier holds none that fits, or cannot be read.
-func (a *app) drillIn(ctx context.Context, cfg *config.Config, t config.Tier, name string, o drillOptions) (found bool, err error) {
+func (a *app) tryTier(ctx context.Context, cfg *config.Config, t config.Tier, do use) (found bool, err error) {
 	v, err := a.openVault(ctx, cfg, t)
 	if err != nil {
 		return false, err
@@ -97,12 +174,7 @@ func (a *app) drillIn(ctx context.Context, cfg *config.Config, t config.Tier, na
 	if err != nil {
 		return false, err
 	}
-	p, err := chooseDrill(ctx, v, points, name, o)
-	if err != nil {
-		return false, err
-	}
-	a.came.Point = p.ID
-	return true, a.drillPoint(ctx, cfg, v, p, t.Name, o.shard)
+	return do(v, points, t.Name)
 }
 
 // chooseDrill finds the point to drill.
@@ -120,29 +192,37 @@ func chooseDrill(ctx context.Context, v *vault.Vault, points []point.Point, name
 	return drill.Longest(points, drills, o.shard)
 }
 
-func (a *app) drillPoint(ctx context.Context, cfg *config.Config, v *vault.Vault, p point.Point, tier string, shard int) error {
+// drillPoint drills a point and keeps the result, unless that says nothing of the point.
+func (a *app) drillPoint(ctx context.Context, cfg *config.Config, v *vault.Vault, p point.Point, tier string, shard int) (point.Drill, error) {
 	display := a.progress()
-	defer display.Close()
 	here, _ := os.Hostname() // only told
 	result, err := drill.MariaDB(ctx, drill.Options{
 		Restorer: &restore.Restorer{Vault: v, Local: host.Local{}, Now: a.env.Now, Listen: display.Listen},
 		Point:    p, Tier: tier, Shard: shard, State: cfg.State, Host: here, Version: VersionText(), Password: a.drillPasswords(ctx, cfg),
 	})
 	display.Close()
-	if ctx.Err() != nil || len(result.Parts) == 0 { // it says nothing of the point
-		return err
+	if ctx.Err() != nil || len(result.Parts) == 0 {
+		return point.Drill{}, err
 	}
 	if kerr := v.KeepDrill(ctx, result); kerr != nil {
 		err = errors.Join(err, problem.Wrap(kerr, "keep the result of the drill", ""))
 	}
-	return errors.Join(a.tellDrill(result), err)
+	return result, err
 }
 
-func (a *app) tellDrill(d point.Drill) error {
-	if a.json {
-		return a.printJSON(d)
+// tellDrills tells the results of drills: as a list, where several may be asked for.
+func (a *app) tellDrills(all []point.Drill, list bool) error {
+	if a.json && list {
+		return a.printJSON(all)
 	}
-	return a.printf("%s", describeDrill(d))
+	var texts []string
+	for _, d := range all {
+		if a.json {
+			return a.printJSON(d)
+		}
+		texts = append(texts, describeDrill(d))
+	}
+	return a.printf("%s", strings.Join(texts, "\n"))
 }
 
 // describeDrill tells the result of a drill in full.

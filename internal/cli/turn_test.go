@@ -14,6 +14,7 @@ func TestTyped(t *testing.T) {
 		"replicate s3 --point p1 --point p2 --retry --from disk": "replicate s3 --from disk --point p1 --point p2",
 		"drill mariadb p1 --shard 1 --from s3":                   "drill mariadb p1 --from s3 --shard 1",
 		"drill mariadb --longest":                                "drill mariadb --longest",
+		"drill mariadb --longest --all-shards --no-wait":         "drill mariadb --all-shards --longest",
 		"verify --tier s3 --all":                                 "verify --all --tier s3",
 		"verify --heal --all --full=false":                       "verify --all --heal",
 		"verify latest:kolla --percent 5 --at 2026-01-31":        "verify latest:kolla --at 2026-01-31 --percent 5",

@@ -72,7 +72,7 @@ func (c Config) defaultWork(name string) []string {
 		}
 	case "drill":
 		if c.MariaDB != nil {
-			return []string{"drill mariadb"}
+			return []string{"drill mariadb --all-shards"}
 		}
 	}
 	return nil

@@ -36,7 +36,7 @@ func TestDefaultJobs(t *testing.T) {
 	want := []string{
 		"database: daily at 02:00 UTC: mariadb", "config: daily at 03:00 UTC: kolla", "ceph: weekly sunday 04:00 UTC: ceph",
 		"cloud: weekly saturday 22:00 UTC: mariadb, kolla, ceph, rbd",
-		"offsite: monthly 1 05:00 UTC: replicate offsite, verify --all --tier offsite, prune offsite --yes", "drill: monthly 1 06:00 UTC: drill mariadb",
+		"offsite: monthly 1 05:00 UTC: replicate offsite, verify --all --tier offsite, prune offsite --yes", "drill: monthly 1 06:00 UTC: drill mariadb --all-shards",
 	}
 	if diff := cmp.Diff(want, whole); diff != "" {
 		t.Error(diff)

@@ -51,6 +51,28 @@ func Longest(points []point.Point, drills []point.Drill, shard int) (chosen poin
 	return chosen, nil
 }
 
+// Shards are the numbers of the shards that the newest point knows of which holds a good copy of any.
+func Shards(points []point.Point) ([]int, error) {
+	points = slices.Clone(points)
+	point.Sort(points)
+	for _, p := range slices.Backward(points) {
+		var numbers []int
+		good := false
+		for _, c := range p.Components {
+			var n int
+			if _, err := fmt.Sscanf(c.Name, "shard%d/", &n); err != nil || c.Source != mariadb.SourceName {
+				continue
+			}
+			numbers, good = append(numbers, n), good || c.State == point.Good
+		}
+		if good {
+			slices.Sort(numbers)
+			return slices.Compact(numbers), nil
+		}
+	}
+	return nil, problem.New(problem.NotFound, "holdfast points lists what there is", "no point holds a good copy of any shard")
+}
+
 // holds reports whether all copies of a shard that the point should hold are good. Other shards do not matter: a point that was taken
 // before a shard was added is good, and holds nothing of it.
 func holds(p point.Point, shard int) bool {

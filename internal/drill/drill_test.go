@@ -82,6 +82,28 @@ func TestChosenOfAddedShard(t *testing.T) {
 	}
 }
 
+// TestShards: all shards are those of the newest point that holds any, also the one whose copies failed in it, and not one that an older
+// point had.
+func TestShards(t *testing.T) {
+	of := func(day int, components ...point.Component) point.Point {
+		return point.Point{ID: fmt.Sprint(day), Started: at(day), Components: components}
+	}
+	copyOf := func(name string, s point.ComponentState) point.Component {
+		return point.Component{Source: "mariadb", Name: name, State: s}
+	}
+	all := []point.Point{
+		of(4, copyOf("plan", point.ComponentFailed)),
+		of(3, copyOf("shard10/logical", point.Good), copyOf("shard10/physical", point.Good), copyOf("shard2/logical", point.ComponentFailed), copyOf("image/1", point.Good), point.Component{Source: "rbd", Name: "shard7/x", State: point.Good}),
+		of(2, copyOf("shard0/logical", point.Good), copyOf("shard2/logical", point.Good)),
+	}
+	if shards, err := Shards(all); err != nil || !slices.Equal(shards, []int{2, 10}) {
+		t.Errorf("%v, %v", shards, err)
+	}
+	if shards, err := Shards(all[:1]); problem.KindOf(err) != problem.NotFound {
+		t.Errorf("of a point without any: %v, %v", shards, err)
+	}
+}
+
 func TestLastProven(t *testing.T) {
 	all := []point.Drill{drillOf("1", 5, point.Proven), drillOf("3", 7, point.Differs), drillOf("1", 6, point.Proven)}
 	if last := point.LastProven(all, "mariadb", "shard0/logical"); last == nil || !last.Equal(at(6)) {

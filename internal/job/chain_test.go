@@ -47,7 +47,7 @@ func TestChains(t *testing.T) {
 		"config":   append([]string{"backup kolla [source:kolla]"}, after("verify latest:kolla")...),
 		"cloud":    append([]string{"backup mariadb kolla [source:mariadb source:kolla]"}, after("verify --all")...),
 		"offsite":  {"replicate offsite [tier:offsite]", "verify --all --tier offsite [tier:offsite]", "prune offsite --yes [tier:offsite]"},
-		"drill":    {"drill mariadb [drill]"},
+		"drill":    {"drill mariadb --all-shards [drill]"},
 		"mine":     {"backup kolla mariadb [source:kolla source:mariadb]", "doctor []"},
 		"own":      {"replicate offsite --from local [tier:offsite]", "prune [tier:local tier:disk tier:offsite]", "verify [tier:local]", "replicate [tier:disk tier:offsite]"},
 	}

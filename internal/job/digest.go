@@ -6,7 +6,7 @@ import (
 	"holdfast/internal/point"
 )
 
-// drillDigest is what a result takes from what a drill prints.
+// drillDigest is what a result takes from what a drill prints, of each shard when it is of all of them.
 type drillDigest struct {
 	Point string `json:"point"`
 }
@@ -33,8 +33,12 @@ func (r *Result) take(printed []byte) {
 			r.Took(p)
 		}
 	case "drill":
-		var d drillDigest
-		if json.Unmarshal(printed, &d) == nil {
+		var one drillDigest
+		shards := []drillDigest{}
+		if json.Unmarshal(printed, &shards) != nil && json.Unmarshal(printed, &one) == nil {
+			shards = []drillDigest{one}
+		}
+		for _, d := range shards { // mostly of one point, else the last
 			r.Point = d.Point
 		}
 	case "replicate":

@@ -21,7 +21,8 @@ import (
 // nothing at all.
 type edits map[string]func([]byte) []byte
 
-// forge seals a point in the site's vault that is like another, but for some files, and holds only the named components.
+// forge seals a point in the site's vault that is like another, but for some files, and holds only the named components. Those of other
+// shards are like shard 0's.
 func (s scene) forge(t *testing.T, id string, components []string, change edits) point.Point {
 	t.Helper()
 	v := s.open(t)
@@ -44,12 +45,15 @@ func (s scene) forge(t *testing.T, id string, components []string, change edits)
 	p.ID, p.Components = id, nil
 	changed := map[string]bool{}
 	for _, name := range components {
-		c, ok := s.point.Component("mariadb", name)
+		_, copied, _ := strings.Cut(name, "/")
+		c, ok := s.point.Component("mariadb", "shard0/"+copied)
 		if !ok {
 			t.Fatalf("the point has no %s", name)
 		}
+		root := c.Path
+		c.Name, c.Path = name, strings.Replace(root, c.Name, name, 1)
 		p.Components = append(p.Components, c)
-		copyTree(t, from, session, c.Path, change, changed)
+		copyTree(t, from, root, session, c.Path, change, changed)
 	}
 	for name := range change {
 		if !changed[name] {
@@ -65,23 +69,24 @@ func (s scene) forge(t *testing.T, id string, components []string, change edits)
 	return p
 }
 
-// copyTree takes the files at root over, and changes some of them.
-func copyTree(t *testing.T, from *vault.FS, to *vault.Session, root string, change edits, changed map[string]bool) {
+// copyTree takes the files below one directory over to another one, and changes some of them.
+func copyTree(t *testing.T, from *vault.FS, dir string, to *vault.Session, root string, change edits, changed map[string]bool) {
 	t.Helper()
-	err := fs.WalkDir(from, root, func(name string, d fs.DirEntry, err error) error {
+	err := fs.WalkDir(from, dir, func(file string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
 		}
+		name := root + strings.TrimPrefix(file, dir)
 		edit, ok := change[name]
 		if !ok {
-			e, err := from.Entry(name)
+			e, err := from.Entry(file)
 			if err != nil {
 				return err
 			}
 			return to.Adopt(name, e)
 		}
 		changed[name] = true
-		data, err := fs.ReadFile(from, name)
+		data, err := fs.ReadFile(from, file)
 		if err != nil {
 			return err
 		}
@@ -132,7 +137,11 @@ func emptied([]byte) []byte { return []byte{} }
 // drilled decodes what a drill printed.
 func drilled(t *testing.T, r journey.Result) point.Drill {
 	t.Helper()
-	var d point.Drill
+	return decoded[point.Drill](t, r)
+}
+
+func decoded[T any](t *testing.T, r journey.Result) (d T) {
+	t.Helper()
 	if err := json.Unmarshal([]byte(r.Stdout), &d); err != nil {
 		t.Fatalf("the drill ended with %d and printed %q: %v\n%s", r.Code, r.Stdout, err, r.Stderr)
 	}

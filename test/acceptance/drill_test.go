@@ -112,6 +112,25 @@ func TestDrillOfWrongDump(t *testing.T) {
 	}
 }
 
+// TestDrillOfAllShards drills a point of two shards, of which the second differs: both are drilled, told and recorded, and the worst of
+// them is how it ends.
+func TestDrillOfAllShards(t *testing.T) {
+	s := onStage(t)
+	const second = "shard1/logical"
+	p := s.forge(t, "20200101-000000-both", []string{logical, second}, edits{"mariadb/" + second + "/scene/small.sql": swap("(2,'two')", "(2,'too')")})
+	r := s.op.Fails(7, []string{second + " of point " + p.ID, "one good copy of shard 0"}, "drill", "mariadb", p.ID, "--all-shards", "--json")
+	all := decoded[[]point.Drill](t, r)
+	if len(all) != 2 || all[0].Shard != 0 || all[0].State != point.Proven || all[1].Shard != 1 || all[1].State != point.Differs {
+		t.Fatalf("what was drilled: %+v", all)
+	}
+	finds(t, part(t, all[1], second), "table", "scene.small", "2 rows as in the dump, but not the same")
+	if kept := s.op.Show(p.ID).Drills; len(kept) != 2 || kept[0].ID != all[0].ID || kept[1].ID != all[1].ID {
+		t.Errorf("what is recorded: %+v", kept)
+	}
+	s.op.Fails(2, []string{"all-shards"}, "drill", "mariadb", "--all-shards", "--shard", "1")
+	s.nothingLeft(t)
+}
+
 // TestDrillOfTornPage drills a datadir in which a byte of a page is another. The server may well refuse to go on with it.
 func TestDrillOfTornPage(t *testing.T) {
 	s := onStage(t)

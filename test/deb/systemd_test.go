@@ -147,7 +147,7 @@ func TestUnderSystemd(t *testing.T) {
 	}
 	t.Run("a drill of the daemon's", func(t *testing.T) {
 		m.run(t, "holdfast queue run drill")
-		m.comes(t, "drill mariadb", "done")
+		m.comes(t, "drill mariadb --all-shards", "done")
 	})
 	t.Run("a broken reload", func(t *testing.T) {
 		before := m.unit(t, "holdfast", "MainPID")
