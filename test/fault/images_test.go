@@ -42,6 +42,11 @@ func TestImageThatGoesWhileItIsRead(t *testing.T) {
 		}, false},
 		"renamed": {func(name string) { p.rbd("rename", "volumes/"+name, "volumes/"+name+"-now") }, true},
 		"trashed": {func(name string) { p.rbd("trash", "mv", "volumes/"+name) }, true},
+		"migrated": {func(name string) {
+			p.rbd("migration", "prepare", "volumes/"+name, "volumes/"+name)
+			p.rbd("migration", "execute", "--no-progress", "volumes/"+name)
+			p.rbd("migration", "commit", "--no-progress", "volumes/"+name)
+		}, false},
 		"resized": {func(name string) {
 			p.rbd("resize", "--no-progress", "--allow-shrink", "--size", "8M", "volumes/"+name)
 		}, true},
