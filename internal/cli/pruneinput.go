@@ -28,6 +28,9 @@ func (a *app) tierInput(ctx context.Context, cfg *config.Config, n int, v *vault
 	if err != nil {
 		return in, m, err
 	}
+	if err := v.AskForPacks(ctx); err != nil {
+		return in, m, err
+	}
 	doubted, err := v.Doubted(ctx)
 	if err != nil {
 		return in, m, err
@@ -92,6 +95,9 @@ func (a *app) nextTier(ctx context.Context, cfg *config.Config, n int, v *vault.
 			return err
 		}
 		defer to.Close(context.WithoutCancel(ctx))
+		if err := to.AskForPacks(ctx); err != nil {
+			return err
+		}
 		copies, err := v.Copies(ctx, to)
 		if err != nil {
 			return err
@@ -100,7 +106,7 @@ func (a *app) nextTier(ctx context.Context, cfg *config.Config, n int, v *vault.
 		if err != nil {
 			return err
 		}
-		if err := a.spare(ctx, cfg, cfg.Tiers[n+1:], v, left); err != nil {
+		if err := a.spare(ctx, cfg, cfg.Tiers[n+1:], v, left, true); err != nil {
 			a.warn(err.Error())
 			clear(left)
 		}
@@ -156,24 +162,30 @@ func (a *app) unwanted(ctx context.Context, cfg *config.Config, t config.Tier, f
 }
 
 // spare takes out of what a tier does not want of a vault that which tiers after it want and lack: it reaches them by way of that tier.
-func (a *app) spare(ctx context.Context, cfg *config.Config, later []config.Tier, from *vault.Vault, left map[string]string) error {
+// Who would remove what is left has them asked for their packs.
+func (a *app) spare(ctx context.Context, cfg *config.Config, later []config.Tier, from *vault.Vault, left map[string]string, ask bool) error {
 	for _, t := range later {
 		if len(left) == 0 || t.Name == from.Location().Tier {
 			continue
 		}
-		if err := a.spareFor(ctx, cfg, t, from, left); err != nil {
+		if err := a.spareFor(ctx, cfg, t, from, left, ask); err != nil {
 			return fmt.Errorf("tier %s cannot be asked what it wants of tier %s: %w", t.Name, from.Location().Tier, err)
 		}
 	}
 	return nil
 }
 
-func (a *app) spareFor(ctx context.Context, cfg *config.Config, t config.Tier, from *vault.Vault, left map[string]string) error {
+func (a *app) spareFor(ctx context.Context, cfg *config.Config, t config.Tier, from *vault.Vault, left map[string]string, ask bool) error {
 	to, err := a.openVault(ctx, cfg, t)
 	if err != nil {
 		return err
 	}
 	defer to.Close(context.WithoutCancel(ctx))
+	if ask {
+		if err := to.AskForPacks(ctx); err != nil {
+			return err
+		}
+	}
 	has, err := from.Copies(ctx, to)
 	if err != nil {
 		return err

@@ -235,7 +235,7 @@ func (a *app) spareOnTheWay(ctx context.Context, cfg *config.Config, to config.T
 	if err != nil {
 		return err
 	}
-	if err := a.spare(ctx, cfg, cfg.Tiers[numbers[0]+1:], from, left); err != nil && ctx.Err() == nil {
+	if err := a.spare(ctx, cfg, cfg.Tiers[numbers[0]+1:], from, left, false); err != nil && ctx.Err() == nil {
 		a.warn(err.Error())
 	}
 	return ctx.Err()

@@ -129,13 +129,13 @@ func (d *difference) pieces(ctx context.Context, base *snapshot.DirEntry) []obje
 	return nil
 }
 
-// holdAny reports whether what an entry holds, and its base does not, has any of some contents. It fails when nobody can tell.
-func (c contents) holdAny(ctx context.Context, e, base *snapshot.DirEntry, some contentSet) (bool, error) {
+// holdAny reports whether what an entry holds, and its base does not, has any content that is one of some. It fails when nobody can tell.
+func (c contents) holdAny(ctx context.Context, e, base *snapshot.DirEntry, some func(context.Context, content.ID) bool) (bool, error) {
 	found := errors.New("found")
 	d := difference{
 		tree: c, base: []contents{c},
-		visit: func(_ context.Context, id content.ID, _ place) error {
-			if some.has(id) {
+		visit: func(ctx context.Context, id content.ID, _ place) error {
+			if some(ctx, id) {
 				return found
 			}
 			return nil

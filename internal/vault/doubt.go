@@ -10,7 +10,6 @@ import (
 	"github.com/kopia/kopia/repo/blob"
 	"github.com/kopia/kopia/repo/content"
 	"github.com/kopia/kopia/repo/object"
-	"github.com/kopia/kopia/snapshot"
 
 	"holdfast/internal/problem"
 )
@@ -50,22 +49,24 @@ func (v *Vault) doubted(ctx context.Context) (contentSet, error) {
 // Doubted returns the points that hold anything in doubt, or of which nobody can tell.
 func (v *Vault) Doubted(ctx context.Context) (map[string]bool, error) {
 	doubted, err := v.doubted(ctx)
-	if err != nil || doubted.len() == 0 {
+	if err != nil {
 		return nil, err
+	}
+	s := v.suspicion(doubted, v)
+	if s.none() {
+		return nil, nil
 	}
 	snaps, err := v.snapshots(ctx, nil)
 	if err != nil {
 		return nil, err
 	}
 	points, all := gather(snaps), map[string]bool{}
-	sound := map[string]*snapshot.DirEntry{} // the last tree without a doubt, by source: most of the next one is in it
 	for _, m := range snaps {
 		p := points[m.Tags[tagPoint]]
 		if p == nil || !slices.Contains(p.all(), m) {
 			continue
 		}
-		source := m.Tags[tagSource]
-		is, err := contentsOf(v.repo).holdAny(ctx, m.RootEntry, sound[source], doubted)
+		is, err := s.against(ctx, m)
 		if err != nil {
 			is = true
 			if err := errors.Join(ctx.Err(), v.outage(ctx, err)); err != nil {
@@ -74,8 +75,6 @@ func (v *Vault) Doubted(ctx context.Context) (map[string]bool, error) {
 		}
 		if is {
 			all[m.Tags[tagPoint]] = true
-		} else {
-			sound[source] = m.RootEntry
 		}
 	}
 	return all, nil
@@ -163,7 +162,7 @@ func (c contents) known(ctx context.Context, id object.ID) []content.ID {
 }
 
 // remember has the vault doubt what the verification could not read, and trust again what it could read or what is no
-// more in any index.
+// more in any index. What a point needs stays in doubt also where an index has lost it, or marks it as unused: it may be named again.
 func (vf *verifier) remember(ctx context.Context) error {
 	if err := vf.v.doubt(ctx, vf.doubts.all()...); err != nil {
 		return err
@@ -172,8 +171,11 @@ func (vf *verifier) remember(ctx context.Context) error {
 		return nil
 	}
 	return vf.v.trust(ctx, func(id content.ID) bool {
-		if vf.sound.has(id) {
+		switch _, missing := vf.missing[id]; {
+		case vf.sound.has(id):
 			return true
+		case missing || vf.doubts.has(id):
+			return false
 		}
 		info, err := vf.c.ContentInfo(ctx, id)
 		return errors.Is(err, content.ErrContentNotFound) || err == nil && info.Deleted

@@ -2,10 +2,8 @@ package vault
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
-	"github.com/kopia/kopia/repo/blob"
 	"github.com/kopia/kopia/repo/content"
 	"github.com/kopia/kopia/repo/object"
 )
@@ -74,7 +72,7 @@ func (s *Session) lostContent(id object.ID) ([]content.ID, error) {
 		return nil, err
 	}
 	err = s.packs.reach(s.ctx, info)
-	if errors.Is(err, blob.ErrBlobNotFound) || errors.Is(err, errTruncated) {
+	if isLost(err) {
 		return []content.ID{cid}, nil
 	}
 	if err != nil || !s.doubted.has(cid) {

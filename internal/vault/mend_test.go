@@ -1,11 +1,15 @@
 package vault
 
 import (
+	"context"
 	"errors"
 	"os"
 	"testing"
+	"time"
 
+	"github.com/kopia/kopia/repo"
 	"github.com/kopia/kopia/repo/content"
+	"github.com/kopia/kopia/repo/content/indexblob"
 	"golang.org/x/sys/unix"
 
 	"holdfast/internal/problem"
@@ -175,6 +179,34 @@ func TestUnfoundedDoubts(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A doubt about what a point needs stays while that is marked as unused, or named by no index: it may be named again as it is.
+func TestDoubtsOfWhatIsNeeded(t *testing.T) {
+	v := newVault(t)
+	writeShared(t, v, "p1")
+	id := contentOfEntry(t, v, "p1", "mariadb", "db/a.ibd", false)
+	strike(t, v, id, zero)
+	stays := func() {
+		t.Helper()
+		v = openVault(t, v.Location())
+		if _, err := v.Verify(t.Context(), "", VerifyOptions{Depth: Full}); problem.KindOf(err) != problem.Damage {
+			t.Errorf("verify: %v", err)
+		}
+		if set, err := v.doubted(t.Context()); err != nil || !set.has(id) {
+			t.Errorf("doubts = %v, %v", set.all(), err)
+		}
+	}
+	stays()
+	check(t, v.write(t.Context(), "test", func(ctx context.Context, w repo.DirectRepositoryWriter) error {
+		return w.ContentManager().DeleteContent(ctx, id)
+	}))
+	stays()
+	check(t, v.write(t.Context(), "test", func(ctx context.Context, w repo.DirectRepositoryWriter) error {
+		_, err := w.ContentManager().CompactIndexes(ctx, indexblob.CompactOptions{AllIndexes: true, DropDeletedBefore: time.Now().Add(time.Hour)})
+		return err
+	}))
+	stays()
 }
 
 // A vault on a read-only mount is verified all the same, and the report says that nobody will remember.

@@ -140,6 +140,11 @@ func (p *packs) holds(ctx context.Context, c contents, id content.ID) (content.I
 
 var errTruncated = errors.New("is truncated")
 
+// isLost reports whether reach has found that a content is not whole in its pack.
+func isLost(err error) bool {
+	return errors.Is(err, blob.ErrBlobNotFound) || errors.Is(err, errTruncated)
+}
+
 // reach proves that the pack of a content is in the store and long enough.
 func (p *packs) reach(ctx context.Context, info content.Info) error {
 	length, err := p.length(ctx, info.PackBlobID)

@@ -123,6 +123,29 @@ func onePoint(ctx context.Context, v *Vault, w repo.DirectRepositoryWriter, n in
 	return v.keepRecord(ctx, record{Point: p, Sources: sources, Snapshots: []*snapshot.Manifest{m, seal}})
 }
 
+// BenchmarkAskForPacks compares the index of many contents with a listing of their packs, as each prune does.
+func BenchmarkAskForPacks(b *testing.B) {
+	const contents = 300_000
+	v := newVault(b)
+	check(b, v.write(b.Context(), "bench", func(ctx context.Context, w repo.DirectRepositoryWriter) error {
+		for n := range contents {
+			ow := w.NewObjectWriter(ctx, object.WriterOptions{Splitter: wholePiece})
+			if _, err := fmt.Fprint(ow, n); err != nil {
+				return err
+			}
+			if _, err := ow.Result(); err != nil {
+				return err
+			}
+			check(b, ow.Close())
+		}
+		return nil
+	}))
+	for b.Loop() {
+		check(b, v.AskForPacks(b.Context()))
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/contents, "ns/content")
+}
+
 // BenchmarkNothingNew opens two vaults with the same 1,000 points cold and compares them, as a replication does that finds nothing
 // to copy, and lists the points of both, as one does that asks which of them the next tier wants.
 func BenchmarkNothingNew(b *testing.B) {

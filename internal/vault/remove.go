@@ -1,7 +1,9 @@
 package vault
 
 import (
+	"cmp"
 	"context"
+	"maps"
 	"slices"
 
 	"github.com/kopia/kopia/repo/manifest"
@@ -136,7 +138,7 @@ func rootBytes(m *snapshot.Manifest) int64 {
 }
 
 // Copies returns the points of v that another vault of the same cloud holds whole, by identity: a copy counts once it was
-// proven there, and one whose pieces are in doubt there does not count.
+// proven there, and one whose pieces are in doubt there does not count, nor one whose packs are lost if in was asked for them.
 func (v *Vault) Copies(ctx context.Context, in *Vault) (map[string]bool, error) {
 	r, err := v.Replica(ctx, in, ReplicaOptions{DryRun: true})
 	if err != nil {
@@ -147,16 +149,18 @@ func (v *Vault) Copies(ctx context.Context, in *Vault) (map[string]bool, error) 
 	if r.lost != nil {
 		return nil, in.unlisted(ctx, r.lost)
 	}
-	for id, p := range r.points {
-		whole[id] = r.holds(p) && (r.doubted.len() == 0 || !r.inDoubt(ctx, p))
+	s := v.suspicion(r.doubted, in)
+	byTime := slices.SortedFunc(maps.Keys(r.points), func(a, b string) int { return cmp.Compare(r.points[a].seal.StartTime, r.points[b].seal.StartTime) })
+	for _, id := range byTime {
+		whole[id] = r.holds(r.points[id]) && (s.none() || !s.inDoubt(ctx, r.points[id]))
 	}
-	return whole, nil
+	return whole, ctx.Err()
 }
 
-// inDoubt reports whether the second vault doubts anything that a point consists of, or whether nobody can tell.
-func (r *Replica) inDoubt(ctx context.Context, p *sealedPoint) bool {
+// inDoubt reports whether anything that a point consists of is suspect, or whether nobody can tell.
+func (s *suspicion) inDoubt(ctx context.Context, p *sealedPoint) bool {
 	for _, m := range p.all() {
-		if is, err := contentsOf(r.from.repo).holdAny(ctx, m.RootEntry, nil, r.doubted); is || err != nil {
+		if is, err := s.against(ctx, m); is || err != nil {
 			return true
 		}
 	}

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/kopia/kopia/repo"
-	"github.com/kopia/kopia/repo/blob"
 	"github.com/kopia/kopia/repo/compression"
 	"github.com/kopia/kopia/repo/content"
 	"github.com/kopia/kopia/repo/object"
@@ -50,7 +49,7 @@ func (r *Replica) hasLost(ctx context.Context, info content.Info) (bool, error) 
 		return false, err
 	}
 	err := r.packs.reach(ctx, info)
-	if errors.Is(err, blob.ErrBlobNotFound) || errors.Is(err, errTruncated) {
+	if isLost(err) {
 		return true, nil
 	}
 	if err != nil || !r.doubted.has(info.ContentID) {

@@ -48,6 +48,7 @@ type Vault struct {
 	pass  secret.Secret
 	turns turns
 	fatal atomic.Pointer[error]
+	packs atomic.Pointer[packs] // in the store, once it turned out to have lost some that the index names
 }
 
 // Open opens the vault at loc. What stands in the way is a *problem.Error of kind Unreachable whose text and hint tell
