@@ -152,11 +152,10 @@ func (h *healer) verifier(ctx context.Context, opts VerifyOptions) (*verifier, e
 	if derr != nil || len(done) == 0 {
 		return nil, errors.Join(err, derr)
 	}
-	n, _, derr := h.v.nameAgain(ctx, true)
-	if derr != nil {
+	h.sum.Mended = append(h.sum.Mended, done...)
+	if _, derr := h.nameAgain(ctx, true); derr != nil {
 		return nil, errors.Join(err, derr)
 	}
-	h.sum.Mended = append(append(h.sum.Mended, done...), namedAgain(n))
 	return h.v.newVerifier(ctx, opts)
 }
 
@@ -210,13 +209,8 @@ func (h *healer) gone(ctx context.Context) ([]string, error) {
 func (h *healer) mend(ctx context.Context, vf *verifier) (progress bool, err error) {
 	if vf.lost != nil && !h.named { // the list may be in a pack that no index names
 		h.named = true
-		n, _, err := h.v.nameAgain(ctx, false)
-		if err != nil {
-			return false, err
-		}
-		if n > 0 {
-			h.note(namedAgain(n))
-			return true, nil
+		if named, err := h.nameAgain(ctx, false); err != nil || named {
+			return named, err
 		}
 	}
 	if vf.lost != nil {
@@ -250,9 +244,14 @@ func (h *healer) nameLost(ctx context.Context, vf *verifier, all bool) (progress
 		return false, nil
 	}
 	h.searched = h.searched || all
-	n, _, err := h.v.nameAgain(ctx, all)
-	if n > 0 {
-		h.note(namedAgain(n))
+	return h.nameAgain(ctx, all)
+}
+
+// nameAgain is the vault's, and notes what it did and could not do.
+func (h *healer) nameAgain(ctx context.Context, all bool) (progress bool, err error) {
+	n, unread, err := h.v.nameAgain(ctx, all)
+	if said := namedAgain(n, unread); n+len(unread) > 0 && !slices.Contains(h.sum.Mended, said) {
+		h.note(said)
 	}
 	return n > 0, err
 }

@@ -194,6 +194,30 @@ func TestRescueBesideAnOwner(t *testing.T) {
 	check(t, r.Close(t.Context()))
 }
 
+// TestPacksThatDoNotTell loses the indexes, and the one in a pack: a rescue and a healing say that nobody can tell what is in it.
+func TestPacksThatDoNotTell(t *testing.T) {
+	v := newVault(t)
+	writeShared(t, v, "p1")
+	pack := blobs(t, v.Location(), "p")[0]
+	info, err := os.Stat(pack)
+	check(t, err, os.Truncate(pack, info.Size()-1))
+	for _, file := range blobs(t, v.Location(), "xn") {
+		flip(t, file, 0, 4096)
+	}
+	r, err := Rescue(t.Context(), v.Location(), testPass, OpenOptions{Cloud: testCloud, State: t.TempDir()})
+	check(t, err)
+	tells := func(done []string) bool {
+		return slices.ContainsFunc(done, func(s string) bool { return strings.Contains(s, "cannot be read: 1, one is p") })
+	}
+	if !tells(r.Done) {
+		t.Errorf("the rescue says %q", r.Done)
+	}
+	if h, err := r.Heal(t.Context(), "", nil, VerifyOptions{}); problem.KindOf(err) != problem.Damage || !tells(h.Mended) {
+		t.Errorf("the healing says %q, %v", h.Mended, err)
+	}
+	check(t, r.Close(t.Context()))
+}
+
 // unreadable is a storage that is out of reach.
 type unreadable struct{ *reads }
 

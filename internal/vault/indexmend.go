@@ -196,6 +196,11 @@ func namePack(ctx context.Context, w repo.DirectRepositoryWriter, id blob.ID, le
 	return n, nil
 }
 
-func namedAgain(n int) string {
-	return fmt.Sprintf("%d pieces that no index named any more were found in their packs", n)
+// namedAgain tells in words what nameAgain did, and of how many packs nobody can tell what they hold.
+func namedAgain(named int, unread []blob.ID) string {
+	said := fmt.Sprintf("%d pieces that no index named any more were found in their packs", named)
+	if len(unread) > 0 {
+		said += fmt.Sprintf("; packs that do not tell what they hold, since their own index cannot be read: %d, one is %s", len(unread), unread[0])
+	}
+	return said
 }

@@ -158,11 +158,11 @@ func (r *rescuer) indexes(ctx context.Context) (*Vault, error) {
 	if err != nil {
 		return nil, err
 	}
-	n, _, err := v.nameAgain(lease.Context(), true)
+	n, unread, err := v.nameAgain(lease.Context(), true)
 	if err != nil {
 		return nil, errors.Join(lease.failure(err), v.Close(ctx))
 	}
-	r.done = append(r.done, namedAgain(n))
+	r.done = append(r.done, namedAgain(n, unread))
 	return v, nil
 }
 
