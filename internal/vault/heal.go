@@ -48,9 +48,10 @@ type healer struct {
 	opts   VerifyOptions
 	sum    Healing
 
-	named    bool // what the packs hold that no index speaks of
-	begun    bool // a new list of points
-	searched bool // all packs for what no index names
+	named    bool       // what the packs hold that no index speaks of
+	begun    bool       // a new list of points
+	searched bool       // all packs for what no index names
+	cut      contentSet // what lies in packs that are too short, and may be whole yet
 
 	mu sync.Mutex // guards sum while contents are written
 }
@@ -228,6 +229,7 @@ func (h *healer) mend(ctx context.Context, vf *verifier) (progress bool, err err
 	if err != nil || named {
 		return named, err
 	}
+	h.cut = vf.cut()
 	n, err := h.rewriteAll(ctx, vf.lostContents())
 	if err != nil || own || n > 0 {
 		return err == nil, err
@@ -269,10 +271,22 @@ func (vf *verifier) lostContents() (ids []content.ID) {
 	return ids
 }
 
-// rewriteAll writes anew what another vault has of some contents, and returns how many that were.
+// cut returns the contents whose packs are too short.
+func (vf *verifier) cut() contentSet {
+	set := newContentSet()
+	for id, err := range vf.missing {
+		if errors.Is(err, errTruncated) {
+			set.add(id)
+		}
+	}
+	return set
+}
+
+// rewriteAll writes anew what another vault has of some contents, or this one in a pack that is cut behind them, and returns how many
+// that were.
 func (h *healer) rewriteAll(ctx context.Context, ids []content.ID) (n int, err error) {
 	if len(h.others) == 0 {
-		return 0, nil
+		ids = h.cut.all()
 	}
 	for some := range slices.Chunk(ids, healAtOnce) {
 		done, err := h.rewrite(ctx, some)
@@ -310,7 +324,7 @@ func (h *healer) rewrite(ctx context.Context, ids []content.ID) (int, error) {
 	return done.len(), nil
 }
 
-// one writes a content anew if another vault has it.
+// one writes a content anew if a vault has it.
 func (h *healer) one(ctx context.Context, w repo.DirectRepositoryWriter, id content.ID, done contentSet) error {
 	data, info, from := h.fetch(ctx, id)
 	if from == nil {
@@ -337,10 +351,14 @@ func (h *healer) one(ctx context.Context, w repo.DirectRepositoryWriter, id cont
 	return nil
 }
 
-// fetch reads a content from the first other vault that has it whole.
+// fetch reads a content from the first vault that has it whole.
 func (h *healer) fetch(ctx context.Context, id content.ID) (data []byte, info content.Info, from *Vault) {
 	key := h.v.repo.FormatManager().GetHmacSecret()
-	for _, o := range h.others {
+	vaults := h.others
+	if h.cut.has(id) {
+		vaults = append([]*Vault{h.v}, h.others...)
+	}
+	for _, o := range vaults {
 		err := guard(func() (err error) {
 			if info, err = o.repo.ContentReader().ContentInfo(ctx, id); err != nil || info.Deleted {
 				return errors.Join(err, content.ErrContentNotFound)
@@ -353,7 +371,7 @@ func (h *healer) fetch(ctx context.Context, id content.ID) (data []byte, info co
 		if err == nil {
 			return data, info, o
 		}
-		if ctx.Err() == nil && !errors.Is(err, content.ErrContentNotFound) && !errors.Is(err, blob.ErrBlobNotFound) {
+		if o != h.v && ctx.Err() == nil && !errors.Is(err, content.ErrContentNotFound) && !errors.Is(err, blob.ErrBlobNotFound) {
 			_ = o.doubt(ctx, id) // one that cannot remember is read all the same
 		}
 	}

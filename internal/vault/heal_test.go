@@ -218,6 +218,45 @@ func TestPacksThatDoNotTell(t *testing.T) {
 	check(t, r.Close(t.Context()))
 }
 
+// TestPacksCutBehindTheirContents: kopia fills the contents of a pack up and appends the pack's own index. One that is cut there is damaged,
+// and what it holds is written anew from the pack itself when no other vault has it.
+func TestPacksCutBehindTheirContents(t *testing.T) {
+	for name, at := range map[string]func(end int64) int64{
+		"contents": func(end int64) int64 { return end },
+		"filling":  func(end int64) int64 { return (end/packUnit + 1) * packUnit },
+	} {
+		t.Run(name, func(t *testing.T) {
+			v := newVault(t)
+			writeShared(t, v, "p1")
+			ends := map[blob.ID]int64{}
+			check(t, v.repo.ContentReader().IterateContents(t.Context(), content.IterateOptions{}, func(i content.Info) error {
+				ends[i.PackBlobID] = max(ends[i.PackBlobID], int64(i.PackOffset)+int64(i.PackedLength))
+				return nil
+			}))
+			for id, end := range ends {
+				_, file, err := v.store.Storage.(placer).GetShardedPathAndFilePath(t.Context(), id)
+				check(t, err)
+				info, err := os.Stat(file)
+				check(t, err)
+				if info.Size() <= (end/packUnit+1)*packUnit {
+					t.Fatalf("pack %s has %d bytes, and its contents end at %d", id, info.Size(), end)
+				}
+				check(t, os.Truncate(file, at(end)))
+			}
+			if _, err := v.Verify(t.Context(), "", VerifyOptions{Depth: Structure}); problem.KindOf(err) != problem.Damage {
+				t.Errorf("verify: %v", err)
+			}
+			h, err := v.Heal(t.Context(), "", nil, VerifyOptions{Depth: Full})
+			if err != nil || h.Contents == 0 || h.From["local"] != h.Contents {
+				t.Errorf("heal: %+v, %v", h, err)
+			}
+			if _, err := openVault(t, v.Location()).Verify(t.Context(), "", VerifyOptions{Depth: Full}); err != nil {
+				t.Errorf("verify after: %v", err)
+			}
+		})
+	}
+}
+
 // unreadable is a storage that is out of reach.
 type unreadable struct{ *reads }
 

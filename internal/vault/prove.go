@@ -123,7 +123,7 @@ func (p *packs) prove(ctx context.Context, written map[blob.ID]int64) error {
 	return g.Wait()
 }
 
-// holds proves that a content is known and that its pack is in the store and long enough.
+// holds proves that a content is known and that its pack is in the store and long enough, as reach does.
 func (p *packs) holds(ctx context.Context, c contents, id content.ID) (content.Info, error) {
 	info, err := c.ContentInfo(ctx, id)
 	if err != nil {
@@ -145,14 +145,19 @@ func isLost(err error) bool {
 	return errors.Is(err, blob.ErrBlobNotFound) || errors.Is(err, errTruncated)
 }
 
-// reach proves that the pack of a content is in the store and long enough.
+// packUnit is what kopia fills up the contents of a pack to a multiple of, always with one byte at least, before it appends the pack's own
+// index: no pack ends where this filling does, or before.
+const packUnit = 4096
+
+// reach proves that the pack of a content is in the store and long enough: so long that it goes on behind what fills up its contents.
 func (p *packs) reach(ctx context.Context, info content.Info) error {
 	length, err := p.length(ctx, info.PackBlobID)
 	if err != nil {
 		return err
 	}
-	if end := int64(info.PackOffset) + int64(info.PackedLength); end > length {
-		return fmt.Errorf("pack %v %w: %d bytes, content %v ends at %d", info.PackBlobID, errTruncated, length, info.ContentID, end)
+	end := int64(info.PackOffset) + int64(info.PackedLength)
+	if length <= (end/packUnit+1)*packUnit {
+		return fmt.Errorf("pack %v %w: %d bytes, content %v ends at %d and more follows", info.PackBlobID, errTruncated, length, info.ContentID, end)
 	}
 	return nil
 }
