@@ -61,12 +61,30 @@ func (a *app) heal(ctx context.Context, name string, o verifyOptions) error {
 		for _, m := range h.Mended {
 			a.warn("tier " + t.Name + ": " + m)
 		}
+		if id == "" && problem.KindOf(err) == problem.NotFound {
+			return noPoint(cfg, t)
+		}
 		return err
 	}
 	for _, other := range from {
 		a.exchangeFormats(ctx, v.Vault, other)
 	}
 	return errors.Join(a.remember(cfg, h.Report, plan), a.tellHealed(t.Name, h), unhealed(h.Report))
+}
+
+// noPoint is the problem of a tier that can be opened and of which healing found no point.
+func noPoint(cfg *config.Config, t config.Tier) error {
+	hint := "holdfast replicate " + t.Name + " brings what the tiers before it have"
+	if t.Name == cfg.Tiers[0].Name {
+		hint = "holdfast backup takes a point"
+		if len(cfg.Tiers) > 1 {
+			hint = "holdfast replicate " + t.Name + " --from " + cfg.Tiers[1].Name + " brings what that tier has, and " + hint
+		}
+	}
+	if t.Lock != (config.Lock{}) {
+		hint = "if there were some, read them first as they were, with holdfast points --tier " + t.Name + " --at TIME; then " + hint
+	}
+	return problem.New(problem.NotFound, hint, "there is no point in tier %s, and nothing that tells of one", t.Name)
 }
 
 // rescue opens the vault of a tier, with what the recovery kit and the other tiers know of it.

@@ -7,6 +7,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"holdfast/internal/config"
+	"holdfast/internal/problem"
 )
 
 // blobsOf returns the files of the blobs of a tier whose names begin with prefix.
@@ -91,4 +94,52 @@ func TestHealInVain(t *testing.T) {
 	p.types(0, "points")
 	p.takes("p2", "one")
 	p.types(0, "verify", "--full", "p2")
+}
+
+// TestHealFindsNoPoint loses all but what opens a vault: the command that brings its points back is named, and does.
+func TestHealFindsNoPoint(t *testing.T) {
+	p := newPlaces(t, "local", "disk")
+	p.types(0, "init", "--yes")
+	p.takes("p1", "one")
+	p.types(0, "replicate")
+	for tier, back := range map[string][]string{"disk": {"replicate", "disk"}, "local": {"replicate", "local", "--from", "disk"}} {
+		for _, prefix := range []string{"p", "q", "xn", "holdfast.point."} {
+			for _, blob := range p.blobsOf(tier, prefix) {
+				p.loses(blob)
+			}
+		}
+		p.forgets()
+		p.types(4, "verify", "--heal", "--all", "--tier", tier)
+		p.sees(`there is no point in tier ` + tier)
+		p.sees(`holdfast ` + strings.Join(back, " ") + ` brings`)
+		p.types(0, back...)
+		p.types(0, "verify", "--all", "--full", "--tier", tier)
+	}
+}
+
+// forgets empties the caches of all vaults.
+func (p *places) forgets() {
+	p.t.Helper()
+	caches, err := filepath.Glob(filepath.Join(p.dir, "state", "vault-*"))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	for _, dir := range caches {
+		if err := os.RemoveAll(dir); err != nil {
+			p.t.Fatal(err)
+		}
+	}
+}
+
+// TestNoPointHints: what was overwritten under a lock is read first, and a tier that is alone is filled by a backup.
+func TestNoPointHints(t *testing.T) {
+	alone := &config.Config{Tiers: []config.Tier{{Name: "local"}}}
+	if hint := problem.HintOf(noPoint(alone, alone.Tiers[0])); hint != "holdfast backup takes a point" {
+		t.Error(hint)
+	}
+	locked := &config.Config{Tiers: []config.Tier{{Name: "local"}, {Name: "s3", Lock: config.Lock{Mode: "compliance", Days: 3}}}}
+	hint := problem.HintOf(noPoint(locked, locked.Tiers[1]))
+	if first, then, found := strings.Cut(hint, "; then "); !found || !strings.Contains(first, "--tier s3 --at TIME") || !strings.Contains(then, "replicate s3 brings") {
+		t.Error(hint)
+	}
 }

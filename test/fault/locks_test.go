@@ -228,7 +228,7 @@ func TestOverwrittenStore(t *testing.T) {
 	if data, err := os.ReadFile(filepath.Join(dir, "ctl1/file")); err != nil || !bytes.Equal(data, p.data["p0"]) {
 		t.Errorf("%d bytes came back of %d, or others: %v", len(data), len(p.data["p0"]), err)
 	}
-	op.Fails(4, []string{"blob kopia.repository was put back", "there is no point"}, "verify", "--heal", "--full", "--all", "--tier", "s3")
+	op.Fails(4, []string{"blob kopia.repository was put back", "there is no point in tier s3", "holdfast replicate s3"}, "verify", "--heal", "--full", "--all", "--tier", "s3")
 	op.Run("replicate", "s3")
 	if n := p.honest(); n != len(p.data) {
 		t.Errorf("the bucket holds %d points of %d", n, len(p.data))
