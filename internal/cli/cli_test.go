@@ -80,6 +80,9 @@ func TestExitWhenStopped(t *testing.T) {
 	if got := a.fail(ctx, errors.New("broken pipe")); got != 130 {
 		t.Errorf("exit %d, want 130", got)
 	}
+	if got := a.fail(ctx, problem.New(problem.Usage, "", "no inventory")); got != 130 {
+		t.Errorf("exit %d, want 130", got)
+	}
 	if got := a.fail(ctx, problem.New(problem.Partial, "", "half")); got != 3 {
 		t.Errorf("a partial point stays one: exit %d, want 3", got)
 	}
@@ -119,7 +122,7 @@ func TestInterruptedIsTold(t *testing.T) {
 	if rest, err := io.ReadAll(said); err != nil || !strings.Contains(string(rest), "read configuration /none.yml") {
 		t.Errorf("said %q, %v", rest, err)
 	}
-	if code := <-ended; code != 2 {
+	if code := <-ended; code != 130 {
 		t.Errorf("exit %d", code)
 	}
 }

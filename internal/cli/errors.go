@@ -26,11 +26,7 @@ func (a *app) fail(ctx context.Context, err error) int {
 	if err == nil {
 		return 0
 	}
-	kind := problem.KindOf(err)
-	if ctx.Err() != nil && kind == problem.Failed {
-		kind = problem.Interrupted // what an operator stops fails in many ways
-	}
-	code, name := exitCode(kind)
+	code, name := exitCode(kindOf(ctx, err))
 	var told silent
 	if errors.As(err, &told) {
 		return code
@@ -53,6 +49,15 @@ func (a *app) fail(ctx context.Context, err error) int {
 	}
 	tell(a.env.Stderr, err.Error(), problem.HintOf(err))
 	return code
+}
+
+// kindOf is the kind of a failure of what ctx could stop: what an operator stops fails in many ways.
+func kindOf(ctx context.Context, err error) problem.Kind {
+	kind := problem.KindOf(err)
+	if ctx.Err() != nil && (kind == problem.Failed || kind == problem.Usage) {
+		return problem.Interrupted
+	}
+	return kind
 }
 
 // tell writes an error and its hint, a line each.

@@ -53,7 +53,7 @@ func (a *app) inTurn(ctx context.Context, args []string, do func(context.Context
 	if cause := context.Cause(ctx); err != nil && cause != nil && !errors.Is(cause, context.Canceled) {
 		err = cause
 	}
-	if end := held.End(ctx, a.result(cfg, args, began, err)); end != nil {
+	if end := held.End(ctx, a.result(ctx, cfg, args, began, err)); end != nil {
 		a.warn("the daemon was not told how it ended: " + end.Error())
 	}
 	return err
@@ -65,7 +65,7 @@ func (a *app) ask(cfg *config.Config, args []string) serve.Ask {
 }
 
 // result is what came of a command that was typed.
-func (a *app) result(cfg *config.Config, args []string, began time.Time, err error) job.Result {
+func (a *app) result(ctx context.Context, cfg *config.Config, args []string, began time.Time, err error) job.Result {
 	s := job.NewStep(cfg, args)
 	res := job.Result{
 		Args: args, Sources: s.Sources(), Started: began, Finished: a.env.Now().UTC(),
@@ -75,7 +75,7 @@ func (a *app) result(cfg *config.Config, args []string, began time.Time, err err
 		res.Tier = t[0]
 	}
 	if err != nil {
-		res.Exit, res.Kind = exitCode(problem.KindOf(err))
+		res.Exit, res.Kind = exitCode(kindOf(ctx, err))
 		res.Error, res.Hint = oneLine(err.Error()), problem.HintOf(err)
 	}
 	return res

@@ -1,8 +1,12 @@
 package cli
 
 import (
+	"context"
+	"errors"
 	"strings"
 	"testing"
+
+	"holdfast/internal/config"
 )
 
 // TestTyped: the daemon hears what a command line does, not how, and as a job would write it.
@@ -32,5 +36,19 @@ func TestTyped(t *testing.T) {
 		if got := strings.Join(a.typed(c, c.Flags().Args()), " "); got != want {
 			t.Errorf("%s: told as %q, want %q", line, got, want)
 		}
+	}
+}
+
+// TestStoppedIsTold: the daemon hears of what was stopped what the operator does, however it failed.
+func TestStoppedIsTold(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	a, _, _ := testApp("")
+	for _, want := range []string{"failed", "interrupted"} {
+		r := a.result(ctx, &config.Config{}, []string{"backup"}, a.env.Now(), errors.New("broken pipe"))
+		if r.Kind != want {
+			t.Errorf("told as %s, want %s", r.Kind, want)
+		}
+		cancel()
 	}
 }

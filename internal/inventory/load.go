@@ -73,6 +73,9 @@ func (l loader) load(ctx context.Context) (*Inventory, error) {
 		list, stderr, err = ansible(ctx, l.host, l.plainCommand())
 		notes = encryptedFiles(stderr)
 	}
+	if ctx.Err() != nil {
+		return nil, ctx.Err() // not Ansible's fault
+	}
 	if err != nil {
 		return nil, l.trouble(err, stderr)
 	}

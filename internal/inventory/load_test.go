@@ -160,6 +160,16 @@ func TestLoadSaysThatAnsibleIsMissing(t *testing.T) {
 	}
 }
 
+// TestLoadThatIsStopped is no fault of the inventory.
+func TestLoadThatIsStopped(t *testing.T) {
+	dir := files(t, map[string]string{"hosts": multinode})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := Load(ctx, host.Local{}, Options{Paths: []string{filepath.Join(dir, "hosts")}}); problem.KindOf(err) != problem.Interrupted {
+		t.Errorf("told as %v", err)
+	}
+}
+
 func TestGlobalsMergeByName(t *testing.T) {
 	dir := files(t, map[string]string{
 		"globals.yml": "kolla_container_engine: docker\nnode_config: /srv/kolla\nnode_custom_config: '{{ node_config }}/custom'\n" +

@@ -159,6 +159,28 @@ func TestTurns(t *testing.T) {
 	}
 }
 
+// TestStoppedByHand stops a job in the foreground: the daemon hears that somebody did, and has nothing to try again.
+func TestStoppedByHand(t *testing.T) {
+	s := newSite(t)
+	s.starts()
+	s.await("the first look is over", func() bool { // it reads the inventory too
+		o, err := s.client().Overview(t.Context())
+		return err == nil && o != nil
+	})
+	run := s.slowly("run", "config")
+	if err := run.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.exit(run.Wait()); got != 130 {
+		t.Errorf("it ended with %d", got)
+	}
+	s.fast()
+	s.idle()
+	if all := s.results(); len(all) != 1 || all[0].Job != "config" || all[0].Kind != "interrupted" || len(s.queue().Tries) > 0 {
+		t.Errorf("told as %+v", all)
+	}
+}
+
 // TestFailedTier has the second tier gone for a while.
 func TestFailedTier(t *testing.T) {
 	s := newSite(t)
