@@ -194,9 +194,19 @@ func (c commands) Step(ctx context.Context, r serve.Run, s job.Step, w job.Watch
 	c.app.say(fmt.Sprintf("run %s: holdfast %s", r.ID, strings.Join(s.Args, " ")))
 	res := runner.Run(ctx, s, nil, w)
 	if s.Verb() == "drill" && !res.Good() { // one that was killed left what it had restored
-		c.app.sweepDrills(ctx, c.state)
+		c.sweep(ctx)
 	}
 	return res
+}
+
+// longestSweep is how long removing what a drill left may take, after which the next start of the daemon does it.
+const longestSweep = 30 * time.Second
+
+// sweep removes what a drill left, also of one that was stopped.
+func (c commands) sweep(ctx context.Context) {
+	ctx, done := context.WithTimeout(context.WithoutCancel(ctx), longestSweep)
+	defer done()
+	c.app.sweepDrills(ctx, c.state)
 }
 
 func (c commands) Overview(ctx context.Context) (*coverage.Overview, error) {
