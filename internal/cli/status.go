@@ -22,8 +22,8 @@ func newStatusCommand(a *app) *cobra.Command {
 		Short: "tell how well the cloud is protected",
 		Long: "Tells for every component how old its newest good copy is in each tier, how many copies there are and where, what was\n" +
 			"verified when, and what the last run said of it; then, in a sentence each, which promises are broken.\n" +
-			"It ends with 1 when one is, or an image of an instant restore depends on Holdfast and nothing serves it, with 5 when a tier\n" +
-			"cannot be opened, and with 7 when what it names is known to be damaged.",
+			"It ends with 1 when one is, or an image of an instant restore depends on Holdfast, with 5 when a tier cannot be opened, and\n" +
+			"with 7 when what it names is known to be damaged.",
 		Args:        cobra.NoArgs,
 		Annotations: ends(problem.Unreachable, problem.Damage),
 		RunE:        func(c *cobra.Command, _ []string) error { return a.status(c.Context()) },
@@ -57,7 +57,7 @@ func (a *app) status(ctx context.Context) error {
 	if err != nil {
 		a.warn(err.Error())
 	}
-	return errors.Join(a.tellStatus(o, q), depended(instant), worstBroken(o.Broken))
+	return errors.Join(a.tellStatus(o, q), worstBroken(o.Broken), depended(instant))
 }
 
 // cover says of every component where its copies lie, and which promises are broken.

@@ -2,7 +2,9 @@ package cli
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
+	"path/filepath"
 	"testing"
 
 	"holdfast/internal/coverage"
@@ -39,6 +41,15 @@ func TestStatusOfTiers(t *testing.T) {
 	p.types(7, "verify", "--full", "--all", "--tier", "disk")
 	p.types(7, "status")
 	p.sees(`^broken: in tier disk the newest point with kolla ctl1 was found damaged`)
+	record := filepath.Join(p.dir, "state/instant/abc.json")
+	if err := errors.Join(os.MkdirAll(filepath.Dir(record), 0o700), os.WriteFile(record, []byte(`{"id": "abc", "target": "vms/a"}`), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	p.types(7, "status") // an image that depends on this host hides no damage
+	p.sees(`warning: vms/a depends on Holdfast and NOTHING SERVES IT`)
+	if err := os.Remove(record); err != nil {
+		t.Fatal(err)
+	}
 	p.types(0, "verify", "--full", "--all", "--heal", "--tier", "disk")
 	p.types(0, "status")
 }
