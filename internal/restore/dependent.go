@@ -54,7 +54,8 @@ type Dependent struct {
 
 const dependentsDir = "instant"
 
-// Dependents lists the images that depend on Holdfast, by what is in its state directory, the oldest first.
+// Dependents lists the images that depend on Holdfast, by what is in its state directory, the oldest first. With an error they are those
+// whose records can be read.
 func Dependents(state string) ([]Dependent, error) {
 	return dependentsIn(filepath.Join(state, dependentsDir))
 }
@@ -65,18 +66,20 @@ func dependentsIn(dir string) ([]Dependent, error) {
 		return nil, err
 	}
 	var all []Dependent
+	var unread []error
 	for _, name := range names {
 		d, err := readDependent(name)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // it has just ended
 		}
 		if err != nil {
-			return nil, err
+			unread = append(unread, err)
+			continue
 		}
 		all = append(all, d)
 	}
 	slices.SortFunc(all, func(a, b Dependent) int { return cmp.Or(a.Started.Compare(b.Started), cmp.Compare(a.ID, b.ID)) })
-	return all, nil
+	return all, errors.Join(unread...)
 }
 
 func readDependent(name string) (Dependent, error) {
@@ -148,6 +151,12 @@ func (d *Dependent) reload() error {
 // forget removes the record.
 func (d *Dependent) forget() error {
 	return errors.Join(os.Remove(d.path(".json")), os.Remove(d.path(".lock")))
+}
+
+// Over reports whether the restore has ended.
+func (d *Dependent) Over() bool {
+	_, err := os.Stat(d.path(".json"))
+	return errors.Is(err, fs.ErrNotExist)
 }
 
 // ResumeCommand is what makes the image usable again.

@@ -75,6 +75,14 @@ func TestDependentsThatCannotBeReadAreTold(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	state := t.TempDir()
+	d := newDependent(state, noon)
+	if err := errors.Join(d.save(), os.WriteFile(filepath.Join(state, dependentsDir, "0.json"), []byte("{"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if all, err := Dependents(state); err == nil || len(all) != 1 || all[0].ID != d.ID {
+		t.Errorf("beside one that cannot be read: %+v, %v", all, err)
+	}
 	if all, err := Dependents(t.TempDir()); err != nil || len(all) > 0 {
 		t.Errorf("no directory: %v, %v", all, err)
 	}
