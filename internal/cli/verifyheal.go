@@ -56,6 +56,7 @@ func (a *app) heal(ctx context.Context, name string, o verifyOptions) error {
 		return err
 	}
 	h, err := v.Heal(ctx, id, from, plan.opts)
+	a.came.Read = h.ReadBytes
 	h.Mended = append(append([]string{}, v.Done...), h.Mended...)
 	if err != nil && problem.KindOf(err) != problem.Damage {
 		for _, m := range h.Mended {

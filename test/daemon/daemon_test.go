@@ -52,6 +52,10 @@ func TestJob(t *testing.T) {
 	if all := s.results(); all[len(all)-1].Step() != "verify" || all[len(all)-1].Read == 0 {
 		t.Errorf("%+v", all[len(all)-1])
 	}
+	s.does(0, "verify", "--heal", "--all", "--full")
+	if all := s.results(); all[len(all)-1].Read == 0 {
+		t.Errorf("%+v", all[len(all)-1])
+	}
 	d.kills(syscall.SIGTERM)
 	if d.err != nil || !strings.Contains(s.log.String(), "the daemon has ended") {
 		t.Errorf("%v\n%s", d.err, s.log)
