@@ -36,9 +36,9 @@ type stepDone struct {
 }
 
 type backupDone struct {
-	At   time.Time `json:"at"`
-	OK   bool      `json:"ok"`
-	Part string    `json:"part,omitempty"` // that was not done; "" is the whole
+	At    time.Time `json:"at"`
+	OK    bool      `json:"ok"`
+	Parts []string  `json:"parts,omitempty"` // that were not done; none is the whole
 }
 
 type tierDone struct {
@@ -149,11 +149,14 @@ func (h *history) addBackup(r job.Result) {
 func (h *history) addPart(names []string, part string, r job.Result) {
 	for _, name := range names {
 		known, ok := h.Sources[name]
+		others := slices.DeleteFunc(slices.Clone(known.Parts), func(p string) bool { return p == part })
 		switch {
-		case r.Good() && known.Part == part:
+		case r.Good() && len(known.Parts) > 0 && len(others) == 0:
 			delete(h.Sources, name)
-		case !r.Good() && r.Job != "" && (known.OK || !ok):
-			h.Sources[name] = backupDone{At: r.Finished, Part: part}
+		case r.Good() && len(others) > 0:
+			h.Sources[name] = backupDone{At: known.At, Parts: others}
+		case !r.Good() && r.Job != "" && (known.OK || !ok || len(known.Parts) > 0):
+			h.Sources[name] = backupDone{At: r.Finished, Parts: append(others, part)}
 		}
 	}
 }

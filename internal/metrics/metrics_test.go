@@ -216,6 +216,10 @@ func TestBackupOfAPart(t *testing.T) {
 		{"often", "backup mariadb --only */physical", "failed", "0"},
 		{"other", "backup mariadb --only */logical", "", "0"},
 		{"often", "backup mariadb --only */physical", "", "1"},
+		{"often", "backup mariadb --only */physical", "failed", "0"},
+		{"other", "backup mariadb --only */logical", "failed", "0"},
+		{"often", "backup mariadb --only */physical", "", "0"}, // the other one still fails
+		{"other", "backup mariadb --only */logical", "", "1"},
 	} {
 		at = at.Add(time.Minute)
 		r := job.Result{Job: k.job, Args: strings.Fields(k.args), Sources: []string{"mariadb"}, Kind: k.kind, Finished: at}
