@@ -271,3 +271,30 @@ func TestResultsAreBounded(t *testing.T) {
 		t.Errorf("%d from %d on", len(st.Results), st.Results[0].Seq)
 	}
 }
+
+// TestJobIsGone: a run whose job is configured no more, whether it was cut off or waited, ends, and not well.
+func TestJobIsGone(t *testing.T) {
+	for name, kill := range map[string]bool{"killed": true, "stopped": false} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, strings.Replace(twoTiers, "cloud: off", "cloud: off, config: off", 1))
+			var data []byte
+			w.runs(func(d *Daemon) {
+				time.Sleep(2*time.Hour + 30*time.Second)
+				data, _ = os.ReadFile(d.store.file())
+			})
+			if kill {
+				if err := os.WriteFile(filepath.Join(w.dir, "state.json"), data, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			w.did()
+			w.cfg = strings.Replace(w.cfg, "config: off", "config: off, database: off", 1)
+			w.runs(func(*Daemon) { time.Sleep(time.Hour) })
+			w.expect()
+			if len(w.results) != 1 || w.results[0].Kind != "interrupted" || !strings.Contains(w.results[0].Error, "no job database") || w.results[0].Started.IsZero() ||
+				!slices.Equal(w.ended, []string{w.results[0].Run}) {
+				t.Errorf("%s: told %+v, ended %q", name, w.results, w.ended)
+			}
+		})
+	}
+}

@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -37,13 +38,13 @@ func (d *Daemon) resume() {
 			d.giveUp(r)
 			continue
 		}
+		if !known {
+			d.abandon(r)
+			continue
+		}
 		if cut {
 			d.conclude(r, d.cut(r))
 			r.Earlier = r.Earlier[:len(r.Earlier)-1] // it is done again
-		}
-		if !known {
-			d.opts.Say(fmt.Sprintf("run %s is dropped: there is no job %s any more", r.ID, r.Job))
-			continue
 		}
 		d.enqueue(r)
 	}
@@ -61,6 +62,16 @@ func (d *Daemon) giveUp(r *Run) {
 		res.Error += fmt.Sprintf(", %d times in this run", r.Cuts)
 	}
 	res.Hint = "look for the cause in journalctl -u holdfast, then: holdfast queue run " + r.Job
+	d.record(r, res)
+	d.tell.ends(r)
+}
+
+// abandon tells that a run is not gone on with whose job is configured no more: who was told of its beginning hears of its end, which is
+// no good one.
+func (d *Daemon) abandon(r *Run) {
+	res := d.cut(r)
+	res.Started = cmp.Or(res.Started, res.Finished) // it may not have begun
+	res.Error, res.Hint = fmt.Sprintf("dropped: there is no job %s any more", r.Job), ""
 	d.record(r, res)
 	d.tell.ends(r)
 }
