@@ -50,14 +50,30 @@ func (a *app) status(ctx context.Context) error {
 		return err
 	})
 	if err != nil {
-		return err
+		return errors.Join(err, a.tellBlind(ctx, cfg))
 	}
 	a.cover(cfg, &o)
+	return errors.Join(a.tellStatus(o, a.queueOf(ctx, cfg)), worstBroken(o.Broken), depended(instant))
+}
+
+// queueOf is what the daemon does, if there is one that answers.
+func (a *app) queueOf(ctx context.Context, cfg *config.Config) *serve.Queue {
 	q, err := a.daemonQueue(ctx, cfg.Socket(), a.env.Getenv(job.EnvRun) != "")
 	if err != nil {
 		a.warn(err.Error())
 	}
-	return errors.Join(a.tellStatus(o, q), worstBroken(o.Broken), depended(instant))
+	return q
+}
+
+// tellBlind tells what the daemon does where no tier can be opened. As JSON nothing is: it would be taken for an overview.
+func (a *app) tellBlind(ctx context.Context, cfg *config.Config) error {
+	if a.json || ctx.Err() != nil {
+		return nil
+	}
+	if q := a.queueOf(ctx, cfg); q != nil {
+		return a.tellQueue(*q)
+	}
+	return nil
 }
 
 // cover says of every component where its copies lie, and which promises are broken.

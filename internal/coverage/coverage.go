@@ -15,7 +15,7 @@ import (
 // Overview is the whole of it: the result of status, and what alerts and metrics speak of.
 type Overview struct {
 	Cloud      string      `json:"cloud"`
-	At         time.Time   `json:"at"` // when it was taken
+	At         time.Time   `json:"at"` // when it was taken; zero when no look has seen anything yet
 	Points     int         `json:"points"`
 	Bytes      int64       `json:"vault_bytes"` // of the first tier
 	Free       int64       `json:"vault_free"`

@@ -151,17 +151,9 @@ func sooner(a, b *time.Time) *time.Time {
 }
 
 func (v *view) collect(ch chan<- prometheus.Metric, now time.Time) {
-	ch <- overviewTime.sample(seconds(v.o.At))
-	ch <- kitConfirmed.sample(flag(v.o.Kit == ""))
-	ch <- vaultBytes.sample(float64(v.o.Bytes))
-	lost := 0
-	for _, d := range v.o.Instant {
-		if !d.Served {
-			lost++
-		}
+	if !v.o.At.IsZero() {
+		v.collectCloud(ch)
 	}
-	ch <- depend.sample(float64(len(v.o.Instant)))
-	ch <- unserved.sample(float64(lost))
 	seen := map[[3]string]bool{}
 	for _, b := range v.o.Broken {
 		if key := [3]string{b.Promise, b.Tier, b.Source}; !seen[key] {
@@ -178,6 +170,21 @@ func (v *view) collect(ch chan<- prometheus.Metric, now time.Time) {
 	for _, s := range v.shown {
 		s.collect(ch, now)
 	}
+}
+
+// collectCloud gives what is known of the whole cloud once a look has seen it.
+func (v *view) collectCloud(ch chan<- prometheus.Metric) {
+	ch <- overviewTime.sample(seconds(v.o.At))
+	ch <- kitConfirmed.sample(flag(v.o.Kit == ""))
+	ch <- vaultBytes.sample(float64(v.o.Bytes))
+	lost := 0
+	for _, d := range v.o.Instant {
+		if !d.Served {
+			lost++
+		}
+	}
+	ch <- depend.sample(float64(len(v.o.Instant)))
+	ch <- unserved.sample(float64(lost))
 }
 
 func collectTier(ch chan<- prometheus.Metric, t coverage.Tier, now time.Time) {

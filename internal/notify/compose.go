@@ -179,6 +179,9 @@ func work(done map[string]tally) (rows [][]string) {
 
 func facts(o *coverage.Overview) []string {
 	lines := []string{fmt.Sprintf("%d points, %s in the first tier, as of %s.", o.Points, report.Size(o.Bytes), when(o.At))}
+	if o.At.IsZero() {
+		lines = []string{unknown}
+	}
 	for _, t := range o.Tiers {
 		line := fmt.Sprintf("Tier %s: %d points", t.Tier, t.Points)
 		if t.Capacity > 0 {

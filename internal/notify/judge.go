@@ -138,8 +138,8 @@ func brokenKey(b coverage.Broken) string {
 	return strings.Join([]string{promise, b.Promise, b.Tier, b.Source}, "|")
 }
 
-// compare remembers which promises are broken and returns what changed. Of a tier that cannot be opened nothing is known: what was
-// said of it stands.
+// compare remembers which promises are broken and returns what changed. Of a tier that cannot be opened nothing is known, and before any
+// look has seen something nothing at all: what was said of it stands.
 func (s *state) compare(o coverage.Overview, now time.Time) (news []item) {
 	broken, dark := map[string]bool{}, map[string]bool{}
 	for _, b := range withKit(o) {
@@ -157,7 +157,7 @@ func (s *state) compare(o coverage.Overview, now time.Time) (news []item) {
 	}
 	for key, t := range s.Troubles {
 		part := strings.Split(key, "|")
-		if part[0] != promise || len(part) != 4 || t.Over || broken[key] || part[1] != "tier" && dark[part[2]] {
+		if o.At.IsZero() || part[0] != promise || len(part) != 4 || t.Over || broken[key] || part[1] != "tier" && dark[part[2]] {
 			continue
 		}
 		t.Over, t.Last = true, now

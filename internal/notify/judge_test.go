@@ -124,6 +124,27 @@ func TestPromises(t *testing.T) {
 	}
 }
 
+// TestBlindFromTheBeginning: who has seen nothing yet ends no trouble, says nothing of copies, and tells what shuts the tiers.
+func TestBlindFromTheBeginning(t *testing.T) {
+	teller, now, cfg := quiet(t)
+	o := cloud(*now)
+	o.Kit = "no kit"
+	teller.Overview(o)
+	blind := coverage.Overview{Cloud: "prod", Tiers: []coverage.Tier{{Tier: "local"}}}
+	blind.Darken("wrong passphrase")
+	teller = New(cfg, teller.now, nil) // which has lost its overview
+	teller.Overview(blind)
+	if got := strings.Join(pending(t, teller), ", "); got != "broken promise: a recovery kit is kept elsewhere x1, broken promise: tier local can be opened x1" {
+		t.Errorf("got %q", got)
+	}
+	if lines := risk(failed(step("database", "backup mariadb", "failed", *now), "", trouble{}, *now), &blind); len(lines) != 1 || lines[0] != unknown {
+		t.Errorf("at risk: %q", lines)
+	}
+	if got := facts(&blind); len(got) != 2 || got[0] != unknown || !strings.Contains(got[1], "wrong passphrase") {
+		t.Errorf("facts: %q", got)
+	}
+}
+
 // TestNextCommand: what the first tier lacks is mended by a backup, what another lacks by replication.
 func TestNextCommand(t *testing.T) {
 	teller, _, _ := quiet(t)

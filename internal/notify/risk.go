@@ -79,7 +79,7 @@ func risk(n item, o *coverage.Overview) []string {
 	if p, ok := promises[n.Promise]; ok {
 		lines = append(lines, p.risk)
 	}
-	if o == nil {
+	if o == nil || o.At.IsZero() {
 		return append(lines, unknown)
 	}
 	for _, source := range sourcesOf(n, o) {

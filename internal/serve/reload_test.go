@@ -47,3 +47,24 @@ func TestListenersHear(t *testing.T) {
 		})
 	})
 }
+
+// TestBlindFromTheBeginning: that no look ever saw anything is told, as of no time, of every tier that is configured.
+func TestBlindFromTheBeginning(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, strings.Replace(twoTiers, "cloud: off", "cloud: off, config: off, database: off", 1))
+		w.overview = nil
+		w.runs(func(*Daemon) { time.Sleep(time.Minute) })
+		var got []string
+		for _, b := range w.last.Broken {
+			got = append(got, fmt.Sprint(b.Promise, b.Tier, b.Source))
+		}
+		if strings.Join(got, " ") != "tierlocal tierdisk daemonstatus" || w.last.Cloud != "c" || !w.last.At.IsZero() {
+			t.Errorf("heard %+v", w.last)
+		}
+		for _, tier := range w.last.Tiers {
+			if tier.URL == "" || !strings.Contains(tier.Error, "no vault opens") {
+				t.Errorf("heard of %+v", tier)
+			}
+		}
+	})
+}

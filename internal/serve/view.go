@@ -158,10 +158,10 @@ func (d *Daemon) saw(o *coverage.Overview, err error) {
 // show tells the listeners what is protected, as far as the daemon knows: what it has trouble with itself is a broken promise too, and
 // after a look that saw nothing no tier is known to be there.
 func (d *Daemon) show() {
-	if d.overview == nil {
-		return
+	if d.overview == nil && d.blind == nil {
+		return // the first look goes on
 	}
-	o := *d.overview
+	o := d.known()
 	o.Broken = slices.Clone(o.Broken)
 	if d.blind != nil {
 		o.Darken(d.blind.Error())
@@ -170,4 +170,16 @@ func (d *Daemon) show() {
 		o.Broken = append(o.Broken, coverage.Broken{Promise: "daemon", Source: about, Text: d.troubles[about]})
 	}
 	d.tell.overview(o)
+}
+
+// known is what the last look saw that saw something; before any did, it is of no time and knows of the tiers that they are configured.
+func (d *Daemon) known() coverage.Overview {
+	if d.overview != nil {
+		return *d.overview
+	}
+	o := coverage.Overview{Cloud: d.setup.Config.Cloud}
+	for _, t := range d.setup.Config.Tiers {
+		o.Tiers = append(o.Tiers, coverage.Tier{Tier: t.Name, URL: t.URL})
+	}
+	return o
 }
