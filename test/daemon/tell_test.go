@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"holdfast/internal/config"
@@ -28,6 +30,42 @@ func scrape(address string) string {
 		return ""
 	}
 	return string(text)
+}
+
+// TestTellersMove: after a reload, mail goes to who is named now, and Prometheus is answered where it asks now and there alone. A file that
+// is refused leaves both as they were.
+func TestTellersMove(t *testing.T) {
+	s := newSite(t)
+	inbox, mail := mailServer(t, s.dir)
+	before, after := free(t), free(t)
+	s.configure(usual + tells(before, mail, "first@example.org", "failure, recovery"))
+	d := s.starts()
+	s.await("Prometheus is answered", func() bool { return scrape(before) != "" })
+	moved := func() bool { return scrape(after) != "" && scrape(before) == "" }
+
+	s.configure(usual + tells(after, mail, "second@example.org", "failure, recovery"))
+	d.Process.Signal(syscall.SIGHUP)
+	s.await("Prometheus is answered at the new address, and at the old one no more", moved)
+	s.write("hosts", "[control\n")
+	s.asks("config")
+	if m := inbox.find(t, "[holdfast lab] failed: backup kolla"); !slices.Equal(m.To, []string{"second@example.org"}) {
+		t.Errorf("mailed to %q", m.To)
+	}
+
+	s.configure(usual + tells(before, mail, "third@example.org", "failure, recovery") + "serve: {socket: elsewhere}\n")
+	d.Process.Signal(syscall.SIGHUP)
+	s.await("the trouble is told", func() bool { return len(s.queueOf(d)) == 1 })
+	if !moved() {
+		t.Error("Prometheus is not answered where it was before the file that is refused")
+	}
+	s.write("hosts", inventory)
+	s.asks("config")
+	if m := inbox.find(t, "[holdfast lab] works again: backup kolla"); !slices.Equal(m.To, []string{"second@example.org"}) {
+		t.Errorf("mailed to %q", m.To)
+	}
+	if text := scrape(after); !strings.Contains(text, `holdfast_run_status{job="config",step="backup",tier=""} 1`) {
+		t.Errorf("Prometheus is told:\n%s", text)
+	}
 }
 
 // TestBlindFromTheBeginning: a daemon whose looks have never seen anything tells so at once, by mail, to Prometheus, and to who types status,
