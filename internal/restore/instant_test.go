@@ -53,6 +53,9 @@ func TestDependentsAreRemembered(t *testing.T) {
 	if err := first.forget(); err != nil {
 		t.Fatal(err)
 	}
+	if !first.Over() || second.Over() {
+		t.Errorf("over: the first %v, the second %v", first.Over(), second.Over())
+	}
 	if err := first.reload(); problem.KindOf(err) != problem.NotFound {
 		t.Errorf("reload of one that has ended: %v", err)
 	}
