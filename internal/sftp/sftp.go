@@ -3,6 +3,7 @@
 package sftp
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -31,10 +32,13 @@ type Dir struct {
 	files *files
 }
 
+// sorting is how many letters of a blob's name each directory has that it lies in.
+var sorting = []int{1, 3}
+
 // Open connects to the host; the directory need not be there.
 func Open(ctx context.Context, o Options) (*Dir, error) {
 	f := &files{base: path.Clean(o.Path), link: link{command: o.Command}}
-	d := &Dir{Storage: sharded.New(f, f.base, sharded.Options{DirectoryShards: []int{1, 3}}, true), files: f}
+	d := &Dir{Storage: sharded.New(f, f.base, sharded.Options{DirectoryShards: sorting}, true), files: f}
 	return d, f.try(ctx, "connect", func(*sftp.Client) error { return nil })
 }
 
@@ -47,6 +51,33 @@ func (d *Dir) Check(ctx context.Context) error {
 		}
 		return err
 	})
+}
+
+// MendShards removes the file that says how the blobs are sorted, if it is not as this package has it, and reports whether it did: who
+// connects next writes it anew.
+func (d *Dir) MendShards(ctx context.Context) (mended bool, err error) {
+	var want bytes.Buffer
+	if err := sharded.DefaultParameters(sorting).Save(&want); err != nil {
+		return false, err
+	}
+	name := path.Join(d.files.base, sharded.ParametersFile)
+	err = d.files.try(ctx, "mend "+name+" in", func(c *sftp.Client) error {
+		file, err := c.Open(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		defer file.Close()
+		have, err := io.ReadAll(file)
+		if err != nil || bytes.Equal(have, want.Bytes()) {
+			return err
+		}
+		mended = true
+		return c.Remove(name)
+	})
+	return mended && err == nil, err
 }
 
 // Make makes the directory.

@@ -145,6 +145,35 @@ func TestAbsentDirectory(t *testing.T) {
 	check(t, d.Check(t.Context()))
 }
 
+// TestMendShards: without the file that says how blobs are sorted nothing is lost, and one that is damaged gives way.
+func TestMendShards(t *testing.T) {
+	base := t.TempDir()
+	d := served(t, base)
+	check(t, d.PutBlob(t.Context(), "pabcdef0123456789abcdef", text("data"), blob.PutOptions{}))
+	file := filepath.Join(base, ".shards")
+	sound, err := os.ReadFile(file)
+	check(t, err)
+	if mended, err := served(t, base).MendShards(t.Context()); mended || err != nil {
+		t.Errorf("what is sound: %v, %v", mended, err)
+	}
+	for _, damaged := range [][]byte{sound[:len(sound)/2], bytes.ReplaceAll(sound, []byte("3"), []byte("2"))} {
+		check(t, os.WriteFile(file, damaged, 0o600))
+		if _, err := get(t, served(t, base), "pabcdef0123456789abcdef", 0, -1); err == nil {
+			t.Error("the blob is found with a damaged file")
+		}
+		if mended, err := served(t, base).MendShards(t.Context()); !mended || err != nil {
+			t.Errorf("what is damaged: %v, %v", mended, err)
+		}
+		if data, err := get(t, served(t, base), "pabcdef0123456789abcdef", 0, -1); data != "data" || err != nil {
+			t.Errorf("afterwards: %q, %v", data, err)
+		}
+	}
+	check(t, os.Remove(file))
+	if mended, err := served(t, base).MendShards(t.Context()); mended || err != nil {
+		t.Errorf("what is gone: %v, %v", mended, err)
+	}
+}
+
 // TestLostConnection: what comes after the loss of a connection goes over another.
 func TestLostConnection(t *testing.T) {
 	d := served(t, t.TempDir())

@@ -60,15 +60,33 @@ type rescuer struct {
 
 // shards puts right how the blobs of a directory are sorted.
 func (r *rescuer) shards(ctx context.Context) error {
-	dir, err := r.loc.dir()
-	if err != nil {
-		return nil // it lies elsewhere
-	}
-	mended, err := mendShards(ctx, dir)
+	mended, err := r.mendShards(ctx)
 	if mended {
 		r.done = append(r.done, "file "+shardsFile+", which says where the blobs are, was written anew")
 	}
 	return err
+}
+
+// mendShards has a directory here mend that, or one behind sftp.
+func (r *rescuer) mendShards(ctx context.Context) (bool, error) {
+	if dir, err := r.loc.dir(); err == nil {
+		return mendShards(ctx, dir)
+	}
+	h, err := r.loc.home()
+	if err != nil {
+		return false, err
+	}
+	st, err := h.open(ctx, false)
+	if err != nil {
+		return false, err
+	}
+	defer h.close(context.WithoutCancel(ctx))
+	if far, ok := st.(interface {
+		MendShards(context.Context) (bool, error)
+	}); ok {
+		return far.MendShards(ctx)
+	}
+	return false, nil // a bucket sorts nothing
 }
 
 // bare is the vault with a store and nothing else.

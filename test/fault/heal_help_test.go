@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"holdfast/internal/cli"
+	"holdfast/internal/lab"
 	"holdfast/internal/point"
 	"holdfast/internal/secret"
 	"holdfast/internal/stream"
@@ -29,6 +30,7 @@ const (
 type duo struct {
 	t      *testing.T
 	dir    string
+	lab    *lab.Lab // whose sshd serves the second tier; nil when that is reached as a directory too
 	stdout string
 	stderr string
 }
@@ -36,7 +38,13 @@ type duo struct {
 // newDuo makes two empty vaults.
 func newDuo(t *testing.T) *duo {
 	t.Helper()
-	p := &duo{t: t, dir: t.TempDir()}
+	return newDuoAt(t, nil)
+}
+
+// newDuoAt makes two, of which a lab serves the second.
+func newDuoAt(t *testing.T, l *lab.Lab) *duo {
+	t.Helper()
+	p := &duo{t: t, dir: t.TempDir(), lab: l}
 	p.configure()
 	p.types(0, "init", "--yes")
 	return p
@@ -46,15 +54,33 @@ func (p *duo) configure() {
 	p.t.Helper()
 	text := fmt.Sprintf("cloud: %s\nstate: %s/state\ntiers:\n", duoCloud, p.dir)
 	for _, name := range []string{firstTier, secondTier} {
-		text += fmt.Sprintf("  - {name: %[1]s, url: 'file://%[2]s/%[1]s', passphrase: {file: %[2]s/%[1]s.pass}, keep: 7d}\n", name, p.dir)
+		loc := p.location(name)
+		text += fmt.Sprintf("  - {name: %[1]s, url: '%[3]s', passphrase: {file: %[2]s/%[1]s.pass}, keep: 7d", name, p.dir, loc.URL)
+		if loc.SSHConfig != "" {
+			text += ", ssh_config: " + loc.SSHConfig
+		}
+		text += "}\n"
 	}
 	write(p.t, filepath.Join(p.dir, "holdfast.yml"), text)
+}
+
+// location is where a tier is, which lies in the directory of its name.
+func (p *duo) location(tier string) vault.Location {
+	dir := filepath.Join(p.dir, tier)
+	if p.lab == nil || tier == firstTier {
+		return vault.Location{Tier: tier, URL: "file://" + dir}
+	}
+	h := p.lab.Hosts[0]
+	return vault.Location{
+		Tier: tier, URL: fmt.Sprintf("sftp://%s@127.0.0.1:%d%s", h.User, h.Port, dir),
+		SSHConfig: filepath.Join(p.lab.Options.Dir, "ssh", "config"),
+	}
 }
 
 // copy makes a copy of all of it, whose caches are empty.
 func (p *duo) copy(t *testing.T) *duo {
 	t.Helper()
-	c := &duo{t: t, dir: filepath.Join(t.TempDir(), "copy")}
+	c := &duo{t: t, dir: filepath.Join(t.TempDir(), "copy"), lab: p.lab}
 	if out, err := exec.Command("cp", "-a", p.dir, c.dir).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
@@ -97,8 +123,7 @@ func (p *duo) open(tier string) *vault.Vault {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	loc := vault.Location{Tier: tier, URL: "file://" + filepath.Join(p.dir, tier)}
-	v, err := vault.Open(p.t.Context(), loc, secret.New(strings.TrimSpace(string(pass))), vault.OpenOptions{Cloud: duoCloud})
+	v, err := vault.Open(p.t.Context(), p.location(tier), secret.New(strings.TrimSpace(string(pass))), vault.OpenOptions{Cloud: duoCloud})
 	if err != nil {
 		p.t.Fatal(err)
 	}

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"holdfast/internal/lab/labtest"
 )
 
 // harms is what happens to a blob.
@@ -53,8 +55,16 @@ var kinds = map[string]string{
 
 // TestHealMatrix strikes every kind of blob in every way in each of two tiers: one command heals it, and afterwards all points are
 // whole in both, on hold as they were, and the next backup and replication are good.
-func TestHealMatrix(t *testing.T) {
-	p := newDuo(t)
+func TestHealMatrix(t *testing.T) { healMatrix(t, newDuo(t), struckTiers) }
+
+// TestHealSFTP does the same with a second tier behind sftp, and strikes that one.
+func TestHealSFTP(t *testing.T) {
+	healMatrix(t, newDuoAt(t, labtest.Shared(t, labtest.Hosts)), func(what string) []string {
+		return slices.DeleteFunc(struckTiers(what), func(tier string) bool { return tier == firstTier })
+	})
+}
+
+func healMatrix(t *testing.T, p *duo, struck func(what string) []string) {
 	files := map[string]map[string][]byte{
 		"p1": {"a/b/one": someBytes(3<<20, 1), "two": someBytes(100, 2)},
 		"p2": {"a/b/one": someBytes(3<<20, 1), "two": someBytes(100, 3)},
@@ -66,7 +76,7 @@ func TestHealMatrix(t *testing.T) {
 	p.types(0, "points", "hold", "p1", "--reason", "it matters")
 	for prefix, what := range kinds {
 		for name, harm := range harms {
-			for _, tier := range struckTiers(what + name) {
+			for _, tier := range struck(what + name) {
 				t.Run(strings.ReplaceAll(what+" "+name+" in "+tier, " ", "_"), func(t *testing.T) {
 					p := p.copy(t)
 					p.ages(tier)
