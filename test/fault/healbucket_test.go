@@ -3,13 +3,16 @@ package fault
 import (
 	"bytes"
 	"io"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/minio/minio-go/v7"
 
 	"holdfast/internal/lab/labtest"
+	"holdfast/internal/point"
 	"holdfast/test/journey"
 )
 
@@ -19,6 +22,41 @@ var strikes = map[string]func([]byte) []byte{
 	"flipped byte": func(data []byte) []byte { data[min(64, len(data)/2)] ^= 0xff; return data },
 	"gone":         func([]byte) []byte { return nil },
 	"cut":          func(data []byte) []byte { return data[:len(data)/16] },
+}
+
+// TestHealBucketBesideData strikes the other kinds of blobs in a bucket, and loses in each a run of bytes.
+func TestHealBucketBesideData(t *testing.T) {
+	l := labtest.New(t, labtest.Hosts, labtest.EmptyCeph)
+	must(t, l.MakeBucket(t.Context(), "beside", false))
+	for n, prefix := range []string{"holdfast.point.", "holdfast.hold.", "holdfast.tier.", "kopia.repository", "p", "q", "x"} {
+		names := []string{"zeroed sector"}
+		if n < 3 {
+			names = append(slices.Sorted(maps.Keys(strikes)), names...)
+		}
+		for _, name := range names {
+			strike := strikes[name]
+			if strike == nil {
+				strike = func(data []byte) []byte { clear(data[:min(len(data), 4096)]); return data }
+			}
+			what := strings.ReplaceAll(kinds[prefix]+" "+name, " ", "_")
+			t.Run(what, func(t *testing.T) {
+				t.Parallel()
+				p := newUphill(t, l, "beside", what, 2)
+				must(t, p.local.Hold(t.Context(), "p0", point.Hold{Reason: "it matters"}))
+				op := journey.At(t, p.site("1y"))
+				op.Run("replicate", "s3")
+				p.strikeFar(prefix, strike)
+				p.heals("s3")
+				p.strikeFar(prefix, func(data []byte) []byte { return data }) // it is there again
+				if out := op.Run("verify", "--heal", "--full", "--all", "--tier", "s3"); !strings.Contains(out, "nothing is damaged") {
+					t.Errorf("healing again finds something:\n%s", out)
+				}
+				if n := p.honest(); n != len(p.data) {
+					t.Errorf("the bucket holds %d points of %d", n, len(p.data))
+				}
+			})
+		}
+	}
 }
 
 // TestHealBucket strikes what a vault in a bucket, which corrects no errors, cannot do without: it is healed from the directory, and
