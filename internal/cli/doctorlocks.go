@@ -26,7 +26,7 @@ func (a *app) checkLocks(ctx context.Context, t config.Tier, v *vault.Vault) []s
 	case is.Period == 0:
 		return []source.Check{passed("lock", "none: whoever has the tier's keys can delete what is in it; lock: makes a bucket refuse that"), checkHoards(ctx, v)}
 	}
-	return []source.Check{a.checkProbe(ctx, is, v), a.checkLocked(ctx, t, is, v), checkHoards(ctx, v)}
+	return []source.Check{a.checkProbe(ctx, is, v), a.checkLocked(ctx, t, is, v), checkWeaker(ctx, is, v), checkHoards(ctx, v)}
 }
 
 // checkHoards warns of a bucket whose space prune can never give back.
@@ -73,6 +73,21 @@ func (a *app) checkProbe(ctx context.Context, is vault.Immutable, v *vault.Vault
 		}
 	}
 	return passed("lock", "%s; a locked object could be hidden, and not be removed", lockText(is))
+}
+
+// checkWeaker warns of locks that somebody may lift although the vault's may not be.
+func checkWeaker(ctx context.Context, is vault.Immutable, v *vault.Vault) source.Check {
+	n, err := v.WeakerLocks(ctx)
+	switch {
+	case err != nil:
+		return failed("lock mode", err)
+	case n == 0:
+		return passed("lock mode", "%s, all that was renewed", is.Mode)
+	}
+	return source.Check{
+		Name: "lock mode", Status: source.Warn, Detail: fmt.Sprintf("%d objects are locked in mode governance: from before lock: said %s, or by somebody else", n, is.Mode),
+		Mend: "see that nobody has s3:BypassGovernanceRetention on the bucket, or begin the tier anew in a new one",
+	}
 }
 
 // checkLocked tells until when everything is locked, and warns when that is sooner than it should be.

@@ -19,8 +19,8 @@ func newUndeleteCommand(a *app) *cobra.Command {
 		Use:   "undelete TIER",
 		Short: "take back what somebody deleted in a tier's bucket",
 		Long: "Looks in the bucket of TIER for blobs of its vault that were deleted otherwise than by Holdfast's own maintenance, and\n" +
-			"which the bucket keeps because it keeps versions, and takes their deletion back. To look at the vault as it was before\n" +
-			"anything is changed, read it with --at TIME.",
+			"which the bucket keeps because it keeps versions, and takes their deletion back; packs and indexes that something else was\n" +
+			"written over hold again what they held. To look at the vault as it was before anything is changed, read it with --at TIME.",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeTier,
 		Annotations:       ends(problem.Unreachable),
@@ -71,7 +71,7 @@ func (a *app) undelete(ctx context.Context, name string) error {
 }
 
 // span is when the first and the last of some blobs were deleted.
-func span(all []vault.Hidden) (first, last *time.Time) {
+func span(all []vault.Kept) (first, last *time.Time) {
 	for _, h := range all {
 		at := h.At.UTC()
 		if first == nil || at.Before(*first) {
@@ -84,37 +84,32 @@ func span(all []vault.Hidden) (first, last *time.Time) {
 	return first, last
 }
 
-// checkDeleted is doctor's word on what somebody deleted in a bucket. V is nil when the vault does not open.
+// checkDeleted is doctor's word on what somebody did in a bucket. V is nil when the vault does not open.
 func (a *app) checkDeleted(ctx context.Context, t config.Tier, v *vault.Vault) source.Check {
-	found, err := vault.HiddenRoots(ctx, a.location(t))
-	if err == nil && v != nil {
-		var packs []vault.Hidden
-		if packs, err = v.HiddenPacks(ctx); err == nil && len(packs) == 0 { // else the list of points cannot be read
-			packs, err = v.HiddenRecords(ctx)
-		}
-		found = append(found, packs...)
+	var found vault.Tampered
+	var err error
+	if v != nil {
+		found, err = v.Tampered(ctx)
+	} else {
+		found.Deleted, err = vault.HiddenRoots(ctx, a.location(t))
 	}
-	if err == nil && v != nil {
-		var holds []vault.Hidden
-		holds, err = v.HiddenHolds(ctx)
-		found = append(found, holds...)
-	}
-	if err != nil {
+	all := found.All()
+	switch {
+	case len(all) == 0 && err != nil:
 		return failed("deletions", err)
-	}
-	if len(found) == 0 {
+	case len(all) == 0:
 		return passed("deletions", "none but by Holdfast itself")
 	}
-	first, last := span(found)
+	first, last := span(all)
 	return source.Check{
 		Name: "deletions", Status: source.Fail,
-		Detail: fmt.Sprintf("somebody deleted %d blobs from %s to %s UTC, such as %s; the bucket keeps them", len(found), first.Format(dateTime), last.Format(dateTime), some(found)),
+		Detail: fmt.Sprintf("%v from %s to %s UTC, such as %s; the bucket keeps what was", found, first.Format(dateTime), last.Format(dateTime), some(all)),
 		Mend: fmt.Sprintf("change the tier's keys; read what was with --tier %s --at %s; take it back with: holdfast undelete %s", t.Name,
 			first.Add(-time.Second).Format(time.RFC3339), t.Name),
 	}
 }
 
-func some(all []vault.Hidden) string {
+func some(all []vault.Kept) string {
 	var names []string
 	for _, h := range all[:min(3, len(all))] {
 		names = append(names, string(h.ID))

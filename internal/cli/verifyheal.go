@@ -83,7 +83,7 @@ func noPoint(cfg *config.Config, t config.Tier) error {
 		}
 	}
 	if t.Lock != (config.Lock{}) {
-		hint = "if there were some, read them first as they were, with holdfast points --tier " + t.Name + " --at TIME; then " + hint
+		hint = "if somebody deleted or overwrote them, first holdfast undelete " + t.Name + ", which takes them back; " + hint
 	}
 	return problem.New(problem.NotFound, hint, "there is no point in tier %s, and nothing that tells of one", t.Name)
 }

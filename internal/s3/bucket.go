@@ -54,7 +54,7 @@ type Bucket struct {
 	o     Options
 	core  minio.Core
 	creds *credentials.Credentials
-	past  map[blob.ID]version // what there was at o.At
+	past  map[blob.ID]Version // what there was at o.At
 	cells cells
 
 	renewing sync.Mutex

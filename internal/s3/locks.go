@@ -6,7 +6,6 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -17,37 +16,43 @@ import (
 	"github.com/minio/minio-go/v7/pkg/lifecycle"
 )
 
-// ExtendBlobRetention locks a blob anew, from now on. What is locked for longer, or more strictly, stays so.
+// ExtendBlobRetention locks a blob anew, from now on. What is locked for longer stays so.
 func (b *Bucket) ExtendBlobRetention(ctx context.Context, id blob.ID, o blob.ExtendOptions) error {
-	return b.extend(ctx, id, "", o)
+	_, err := b.extend(ctx, id, "", o)
+	return err
 }
 
-// ExtendHidden is ExtendBlobRetention for what a deleted blob held.
-func (b *Bucket) ExtendHidden(ctx context.Context, h Hidden, o blob.ExtendOptions) error {
-	return b.extend(ctx, h.ID, h.last, o)
+// ExtendVersion is ExtendBlobRetention for one version of a blob, and reports whether its mode stays weaker than what is asked for.
+func (b *Bucket) ExtendVersion(ctx context.Context, v Version, o blob.ExtendOptions) (weaker bool, err error) {
+	return b.extend(ctx, v.BlobID, v.id, o)
 }
 
 // extend locks a version of a blob, "" the newest. A store refuses to shorten a lock and to weaken it, which is no reason to fail: it
-// would be enough to lock one blob for a century.
-func (b *Bucket) extend(ctx context.Context, id blob.ID, version string, o blob.ExtendOptions) error {
+// would be enough to lock one blob for a century. Such a lock is renewed as it is. One in the weaker mode is not made stricter until its
+// own end: nobody could lift a century any more.
+func (b *Bucket) extend(ctx context.Context, id blob.ID, version string, o blob.ExtendOptions) (weaker bool, err error) {
 	if b.past != nil {
-		return errPast
+		return false, errPast
 	}
-	until := now().Add(o.RetentionPeriod).UTC()
-	refused := b.retain(ctx, id, version, minio.RetentionMode(o.RetentionMode), until)
-	if response(refused).StatusCode != http.StatusForbidden {
-		return refused
+	want, until := minio.RetentionMode(o.RetentionMode), now().Add(o.RetentionPeriod).UTC()
+	refused := b.retain(ctx, id, version, want, until)
+	if !locked(refused) {
+		return false, refused
 	}
 	mode, at, err := b.retention(ctx, id, version)
-	switch strict := mode == minio.Compliance || mode == minio.RetentionMode(o.RetentionMode); {
-	case err != nil:
-		return errors.Join(refused, err)
-	case strict && !at.Before(until.Truncate(time.Second)):
-		return nil
-	case strict && mode != minio.RetentionMode(o.RetentionMode):
-		return b.retain(ctx, id, version, mode, until)
+	if err != nil || !mode.IsValid() {
+		return false, errors.Join(refused, err)
 	}
-	return refused
+	if at.Before(until.Truncate(time.Second)) {
+		err = b.retain(ctx, id, version, mode, until)
+	}
+	return mode == minio.Governance && want == minio.Compliance, err
+}
+
+// locked reports whether a store refuses something because of a lock, or of what the keys may do. MinIO has another answer than RGW and AWS.
+func locked(err error) bool {
+	r := response(err)
+	return r.StatusCode == http.StatusForbidden || r.StatusCode == http.StatusBadRequest && r.Code == "InvalidRequest" && strings.Contains(r.Message, "WORM")
 }
 
 func (b *Bucket) retain(ctx context.Context, id blob.ID, version string, mode minio.RetentionMode, until time.Time) error {
@@ -112,12 +117,18 @@ func (b *Bucket) Expires(ctx context.Context) (expires bool, err error) {
 			return nil
 		}
 		expires = err == nil && slices.ContainsFunc(c.Rules, func(r lifecycle.Rule) bool {
-			here := strings.HasPrefix(b.o.Prefix, cmp.Or(r.RuleFilter.Prefix, r.Prefix))
-			return here && r.Status == "Enabled" && r.NoncurrentVersionExpiration.NoncurrentDays > 0
+			return b.covered(r) && r.Status == "Enabled" && r.NoncurrentVersionExpiration.NoncurrentDays > 0
 		})
 		return err
 	})
 	return expires, err
+}
+
+// covered reports whether a rule is for all objects here. They have no tags.
+func (b *Bucket) covered(r lifecycle.Rule) bool {
+	f := r.RuleFilter
+	tagged := !f.Tag.IsEmpty() || slices.ContainsFunc(f.And.Tags, func(t lifecycle.Tag) bool { return !t.IsEmpty() })
+	return !tagged && strings.HasPrefix(b.o.Prefix, cmp.Or(f.And.Prefix, f.Prefix, r.Prefix))
 }
 
 // probes are the objects that Probe leaves until their locks end.
@@ -156,7 +167,7 @@ func (b *Bucket) Probe(ctx context.Context, mode blob.RetentionMode) (p Probe, e
 	p.Hidden = b.stands(ctx, id, put.VersionID)
 	if err := b.removeVersion(ctx, id, put.VersionID, false); err == nil {
 		p.Removed = !b.stands(ctx, id, put.VersionID)
-	} else if response(err).StatusCode != http.StatusForbidden {
+	} else if !locked(err) {
 		return p, err
 	}
 	if !p.Removed && b.removeVersion(ctx, id, put.VersionID, true) == nil {
@@ -179,7 +190,7 @@ func (b *Bucket) removeVersion(ctx context.Context, id blob.ID, version string, 
 	var refusal error
 	err := b.try(ctx, "remove a version of "+string(id), 0, func(ctx context.Context) error {
 		err := b.core.RemoveObject(ctx, b.o.Bucket, b.name(id), minio.RemoveObjectOptions{VersionID: version, GovernanceBypass: bypass})
-		if response(err).StatusCode == http.StatusForbidden {
+		if locked(err) {
 			refusal = err
 			return nil
 		}
@@ -189,8 +200,8 @@ func (b *Bucket) removeVersion(ctx context.Context, id blob.ID, version string, 
 }
 
 func (b *Bucket) forgetProbes(ctx context.Context) (n int, err error) {
-	var old []version
-	err = b.versions(ctx, probes, func(v version) {
+	var old []Version
+	err = b.versions(ctx, probes, func(v Version) {
 		if now().Sub(v.Timestamp) > 2*probeLock {
 			old = append(old, v)
 		}
@@ -201,65 +212,4 @@ func (b *Bucket) forgetProbes(ctx context.Context) (n int, err error) {
 		}
 	}
 	return n, err
-}
-
-// Hidden is a blob that was deleted and of which the bucket keeps a version.
-type Hidden struct {
-	ID      blob.ID
-	At      time.Time // when it was deleted
-	markers []string
-	last    string // the newest version that holds something
-}
-
-// Hidden lists the blobs whose newest version says that they are deleted, and which have an older one.
-func (b *Bucket) Hidden(ctx context.Context, prefix blob.ID) (all []Hidden, err error) {
-	type state struct {
-		newest  version
-		markers []version
-		last    *version // with data
-	}
-	states := map[blob.ID]*state{}
-	err = b.versions(ctx, prefix, func(v version) {
-		s := states[v.BlobID]
-		if s == nil {
-			s = &state{newest: v}
-			states[v.BlobID] = s
-		}
-		if v.marker {
-			s.markers = append(s.markers, v)
-		} else if s.last == nil {
-			s.last = &v
-		}
-	})
-	for id, s := range states {
-		if !s.newest.marker || s.last == nil || strings.HasPrefix(string(id), string(probes)) {
-			continue
-		}
-		h := Hidden{ID: id, At: s.newest.Timestamp, last: s.last.id}
-		for _, m := range s.markers {
-			if h.markers = append(h.markers, m.id); m.Timestamp.Before(h.At) && !m.Timestamp.Before(s.last.Timestamp) {
-				h.At = m.Timestamp
-			}
-		}
-		all = append(all, h)
-	}
-	return all, err
-}
-
-// GetHidden reads what a deleted blob held.
-func (b *Bucket) GetHidden(ctx context.Context, h Hidden, out blob.OutputBuffer) error {
-	return b.try(ctx, "read the deleted "+string(h.ID), unknownSize, func(ctx context.Context) error {
-		out.Reset()
-		return b.get(ctx, h.ID, minio.GetObjectOptions{VersionID: h.last}, -1, out)
-	})
-}
-
-// Unhide takes back the deletion of a blob.
-func (b *Bucket) Unhide(ctx context.Context, h Hidden) error {
-	for _, m := range h.markers {
-		if err := b.removeVersion(ctx, h.ID, m, false); err != nil {
-			return fmt.Errorf("take back the deletion of %s: %w", h.ID, err)
-		}
-	}
-	return nil
 }

@@ -18,17 +18,17 @@ var now = time.Now
 // classBlob is where the stock kopia command finds the storage classes of new blobs.
 const classBlob blob.ID = ".storageconfig"
 
-// version is one of an object's.
-type version struct {
+// Version is one of an object's.
+type Version struct {
 	blob.Metadata
-	id     string
-	marker bool // it says that the object is deleted
+	id, tag string
+	marker  bool // it says that the object is deleted
 }
 
 // presentAt returns what a look at the bucket would have shown at a time.
-func (b *Bucket) presentAt(ctx context.Context, at time.Time) (map[blob.ID]version, error) {
-	present := map[blob.ID]version{}
-	err := b.versions(ctx, "", func(v version) {
+func (b *Bucket) presentAt(ctx context.Context, at time.Time) (map[blob.ID]Version, error) {
+	present := map[blob.ID]Version{}
+	err := b.versions(ctx, "", func(v Version) {
 		if old, ok := present[v.BlobID]; !v.Timestamp.After(at) && (!ok || v.Timestamp.After(old.Timestamp)) {
 			present[v.BlobID] = v
 		}
@@ -42,9 +42,9 @@ func (b *Bucket) presentAt(ctx context.Context, at time.Time) (map[blob.ID]versi
 }
 
 // versions calls back for each version and each marker, the newest of an object first.
-func (b *Bucket) versions(ctx context.Context, prefix blob.ID, each func(version)) error {
+func (b *Bucket) versions(ctx context.Context, prefix blob.ID, each func(Version)) error {
 	return b.try(ctx, "list the versions", unknownSize, func(ctx context.Context) error {
-		var all []version
+		var all []Version
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
 		for o := range b.core.Client.ListObjects(ctx, b.o.Bucket, minio.ListObjectsOptions{Prefix: b.name(prefix), Recursive: true, WithVersions: true}) {
@@ -52,7 +52,7 @@ func (b *Bucket) versions(ctx context.Context, prefix blob.ID, each func(version
 				return o.Err
 			}
 			if id := b.id(o.Key); id != classBlob {
-				all = append(all, version{blob.Metadata{BlobID: id, Length: o.Size, Timestamp: o.LastModified}, o.VersionID, o.IsDeleteMarker})
+				all = append(all, Version{blob.Metadata{BlobID: id, Length: o.Size, Timestamp: o.LastModified}, o.VersionID, o.ETag, o.IsDeleteMarker})
 			}
 		}
 		for _, v := range all {

@@ -110,7 +110,7 @@ func settle(ctx context.Context, loc Location, h home, pass secret.Secret, opts 
 		err = v.keepFormatCopies(ctx)
 	}
 	if err == nil && opts.Lock.Period > 0 {
-		err = v.keep(ctx, lockBlob, lockRecord{began})
+		err = v.keep(ctx, lockBlob, lockRecord{Extended: began})
 	}
 	return errors.Join(err, v.Close(ctx), v.store.sync())
 }

@@ -1,19 +1,15 @@
 package vault
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
-	"github.com/kopia/kopia/repo"
 	"github.com/kopia/kopia/repo/blob"
 	"github.com/kopia/kopia/repo/format"
-	"golang.org/x/sync/errgroup"
 
 	"holdfast/internal/problem"
 	"holdfast/internal/s3"
@@ -54,6 +50,7 @@ func hasPrefix(id blob.ID, prefixes ...blob.ID) bool {
 // that nothing is free before Extended and the period.
 type lockRecord struct {
 	Extended time.Time `json:"extended"`
+	Weaker   int       `json:"weaker,omitempty"` // blobs that were locked in a weaker mode for longer, and stay so
 }
 
 // due reports whether the locks are to be extended: also when the clock was ahead when they last were.
@@ -127,115 +124,21 @@ func (v *Vault) ExtendLocks(ctx context.Context, force bool) (done bool, err err
 		return false, nil
 	}
 	began := now()
-	if err := v.extendAll(ctx, i); err != nil {
+	weaker, err := v.extendAll(ctx, i)
+	if err != nil {
 		return false, problem.Wrap(err, "extend the locks of vault", v.loc.URL)
 	}
-	return true, v.keep(ctx, lockBlob, lockRecord{began})
+	return true, v.keep(ctx, lockBlob, lockRecord{began, weaker})
 }
 
-// extendAll goes on with the others where a blob cannot be locked: nobody who spoils one shall free them all.
-func (v *Vault) extendAll(ctx context.Context, i Immutable) error {
-	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(extending)
-	var failed failures
-	for _, prefix := range append(repo.GetLockingStoragePrefixes(), ownLocked...) {
-		err := v.store.ListBlobs(gctx, prefix, func(m blob.Metadata) error {
-			g.Go(func() error { return failed.add(v.store.ExtendBlobRetention(gctx, m.BlobID, i.extension())) })
-			return nil
-		})
-		if err != nil {
-			return errors.Join(err, g.Wait())
-		}
+// WeakerLocks returns how many blobs were locked, when all last were, in a weaker mode than the vault's.
+func (v *Vault) WeakerLocks(ctx context.Context) (int, error) {
+	var last lockRecord
+	err := v.kept(ctx, lockBlob, &last)
+	if errors.Is(err, blob.ErrBlobNotFound) {
+		return 0, nil
 	}
-	lost := v.extendHidden(gctx, i, func(extend func() error) { g.Go(func() error { return failed.add(extend()) }) })
-	return cmp.Or(g.Wait(), failed.err(), lost)
-}
-
-// extendHidden locks anew what somebody deleted and undelete would take back: it is not listed with the rest. While indexes are among
-// it nobody knows which packs are, and nothing counts as locked anew.
-func (v *Vault) extendHidden(ctx context.Context, i Immutable, each func(extend func() error)) error {
-	b, ok := v.bucket()
-	if !ok {
-		return nil
-	}
-	roots, err := hiddenRoots(ctx, b)
-	if err != nil {
-		return err
-	}
-	all := roots
-	for _, hidden := range v.hidden() {
-		some, err := hidden(ctx)
-		if err != nil {
-			return err
-		}
-		all = append(all, some...)
-	}
-	for _, h := range all {
-		each(func() error { return b.ExtendHidden(ctx, h, i.extension()) })
-	}
-	lost := 0
-	for _, h := range roots {
-		dropped, err := v.unreadIndex(ctx, b, h)
-		if err != nil {
-			return err
-		}
-		if !dropped {
-			lost++
-		}
-	}
-	if lost > 0 {
-		return problem.New(problem.Failed, "holdfast undelete "+v.loc.Tier+" takes them back", "somebody deleted %d blobs in the bucket without which nobody knows all that is to be locked", lost)
-	}
-	return nil
-}
-
-// unreadIndex reports whether what was deleted is an index that cannot be read, which a rescue has dropped and named anew.
-func (v *Vault) unreadIndex(ctx context.Context, b *s3.Bucket, h Hidden) (bool, error) {
-	if !namesContents(h.ID) {
-		return false, nil
-	}
-	sound, err := v.soundIndex(h.ID, func(out blob.OutputBuffer) error { return b.GetHidden(ctx, h, out) })
-	return err == nil && !sound, err
-}
-
-func (i Immutable) extension() blob.ExtendOptions {
-	return blob.ExtendOptions{RetentionMode: i.mode(), RetentionPeriod: i.Period}
-}
-
-// mostFailed is how many blobs may fail before the store is given up, which may not answer at all.
-const mostFailed = 2 * extending
-
-// failures are those of single blobs.
-type failures struct {
-	mu    sync.Mutex
-	first error
-	n     int
-}
-
-// add counts a failure, and returns an error when there are too many. What was removed meanwhile is none.
-func (f *failures) add(err error) error {
-	if err == nil || errors.Is(err, blob.ErrBlobNotFound) {
-		return nil
-	}
-	f.mu.Lock()
-	if f.n++; f.first == nil {
-		f.first = err
-	}
-	n := f.n
-	f.mu.Unlock()
-	if n < mostFailed {
-		return nil
-	}
-	return f.err()
-}
-
-func (f *failures) err() error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.n == 0 {
-		return nil
-	}
-	return fmt.Errorf("%d blobs are not locked anew, such as: %w", f.n, f.first)
+	return last.Weaker, err
 }
 
 // LockedUntil returns when the first blob of the vault may be removed: as recorded, or earlier when one of some that the store is

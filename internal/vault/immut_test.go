@@ -1,6 +1,8 @@
 package vault
 
 import (
+	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -38,8 +40,51 @@ func TestReplacedIndexes(t *testing.T) {
 // TestLocksAreDue: after a day, and when the record of the last time is ahead of the clock.
 func TestLocksAreDue(t *testing.T) {
 	for ago, want := range map[time.Duration]bool{time.Hour: false, 23 * time.Hour: false, 25 * time.Hour: true, -time.Hour: true, -1000 * time.Hour: true} {
-		if got := (lockRecord{now().Add(-ago)}).due(); got != want {
+		if got := (lockRecord{Extended: now().Add(-ago)}).due(); got != want {
 			t.Errorf("extended %s ago, due %v", ago, got)
 		}
+	}
+}
+
+// TestSealsOfIndexes tells copies of indexes by their seals, and lets the bytes live on where they stand for nothing.
+func TestSealsOfIndexes(t *testing.T) {
+	seal, other := strings.Repeat("0a", 16), strings.Repeat("0b", 16)
+	all := func(ids ...blob.ID) (kept []Kept) {
+		for _, id := range ids {
+			kept = append(kept, Kept{ID: id})
+		}
+		return kept
+	}
+	real, wide := blob.ID("xs3_ffff"+seal+"-s1-c1"), blob.ID("xr0_9_"+strings.ToUpper(seal)+"-s2-c1")
+	names := bySeal(all(real, wide, blob.ID("xr0_4_"+other+"-s1-c1"), "xe4", "xr0_9_short-s1-c1", "xr0_8_short-s1-c1"))
+	for id, want := range map[blob.ID]bool{real: true, wide: true, blob.ID("xr0_4_" + other + "-s1-c1"): false, "xe4": false, "xr0_9_short-s1-c1": false} {
+		if names.forged(id) != want || names.harmless(id) {
+			t.Errorf("%s: forged %v, want %v; harmless %v", id, names.forged(id), want, names.harmless(id))
+		}
+	}
+	narrow := harmlessName(wide)
+	if names = bySeal(all(real, wide, narrow)); !names.forged(real) || !names.harmless(real) || names.forged(narrow) {
+		t.Errorf("beside %s, %s is not harmless", narrow, real)
+	}
+}
+
+// TestFailuresInARow: what fails among others that do not is no reason to give the store up, however much it is.
+func TestFailuresInARow(t *testing.T) {
+	var f failures
+	spoilt := errors.New("spoilt")
+	for range 10 * mostFailed {
+		for range mostFailed - 1 {
+			check(t, f.add(spoilt))
+		}
+		check(t, f.add(nil))
+	}
+	if err := f.err(); !errors.Is(err, spoilt) {
+		t.Errorf("told is %v", err)
+	}
+	for range mostFailed - 1 {
+		check(t, f.add(spoilt))
+	}
+	if f.add(spoilt) == nil {
+		t.Error("a store that never answers is not given up")
 	}
 }

@@ -2,22 +2,19 @@ package vault
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/kopia/kopia/repo/blob"
-	"github.com/kopia/kopia/repo/content"
 
 	"holdfast/internal/problem"
 	"holdfast/internal/s3"
-	"holdfast/internal/secret"
 )
 
-// Hidden are blobs that somebody deleted and a bucket keeps.
-type Hidden = s3.Hidden
+// Kept is a blob of which a bucket keeps versions.
+type Kept = s3.Kept
 
 // bucketOf opens the bucket of a location alone.
 func bucketOf(ctx context.Context, loc Location) (*s3.Bucket, error) {
@@ -37,7 +34,7 @@ func bucketOf(ctx context.Context, loc Location) (*s3.Bucket, error) {
 
 // HiddenRoots returns what was deleted of that without which a vault does not open, or not whole: its format and its indexes.
 // The vault's own maintenance deletes indexes too, whose place another one has taken; those are left out.
-func HiddenRoots(ctx context.Context, loc Location) ([]Hidden, error) {
+func HiddenRoots(ctx context.Context, loc Location) ([]Kept, error) {
 	b, err := bucketOf(ctx, loc)
 	if err != nil {
 		return nil, err
@@ -45,35 +42,53 @@ func HiddenRoots(ctx context.Context, loc Location) ([]Hidden, error) {
 	return hiddenRoots(ctx, b)
 }
 
-func hiddenRoots(ctx context.Context, b *s3.Bucket) (roots []Hidden, err error) {
-	var all []Hidden
-	for _, prefix := range []blob.ID{"kopia.", ownFormat, lockBlob, "x"} {
+func hiddenRoots(ctx context.Context, b *s3.Bucket) (roots []Kept, err error) {
+	formats, err := hiddenFormats(ctx, b)
+	if err != nil {
+		return nil, err
+	}
+	all, err := b.Kept(ctx, "x")
+	if err != nil {
+		return nil, err
+	}
+	indexes, hidden := splitHidden(all)
+	return append(formats, notReplaced(hidden, idsOfKept(indexes), idsOfKept(hidden))...), nil
+}
+
+// hiddenFormats are the deleted blobs without which a vault does not open. When it was maintained is none, and begins anew.
+func hiddenFormats(ctx context.Context, b *s3.Bucket) (formats []Kept, err error) {
+	for _, prefix := range []blob.ID{"kopia.", ownFormat} {
 		some, err := b.Hidden(ctx, prefix)
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, some...)
+		formats = append(formats, some...)
 	}
-	var indexes []blob.ID
-	err = b.ListBlobs(ctx, "x", func(m blob.Metadata) error {
-		indexes = append(indexes, m.BlobID)
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	present := len(indexes)
-	for _, h := range all {
-		if strings.HasPrefix(string(h.ID), "x") {
-			indexes = append(indexes, h.ID)
+	return slices.DeleteFunc(formats, func(k Kept) bool { return k.ID == maintenanceBlob }), nil
+}
+
+func splitHidden(all []Kept) (present, hidden []Kept) {
+	for _, k := range all {
+		if k.Hidden {
+			hidden = append(hidden, k)
+		} else {
+			present = append(present, k)
 		}
 	}
-	for _, h := range all {
-		if !strings.HasPrefix(string(h.ID), "x") || !replaced(h.ID, indexes, present) {
-			roots = append(roots, h)
-		}
+	return present, hidden
+}
+
+func idsOfKept(all []Kept) (ids []blob.ID) {
+	for _, k := range all {
+		ids = append(ids, k.ID)
 	}
-	return roots, nil
+	return ids
+}
+
+// notReplaced are those of some deleted indexes that the vault itself has not deleted.
+func notReplaced(hidden []Kept, present, deleted []blob.ID) []Kept {
+	indexes := slices.Concat(present, deleted)
+	return slices.DeleteFunc(slices.Clone(hidden), func(k Kept) bool { return replaced(k.ID, indexes, len(present)) })
 }
 
 // replaced reports whether the vault itself may have deleted an index: one of the same or more epochs stands for it, or, of marks
@@ -118,145 +133,53 @@ func (v *Vault) deleted(ctx context.Context) bool {
 	return err == nil && len(hidden) > 0
 }
 
-// HiddenPacks returns the packs that were deleted although the vault's indexes name them.
-func (v *Vault) HiddenPacks(ctx context.Context) (packs []Hidden, err error) {
-	b, ok := v.bucket()
-	if !ok {
-		return nil, nil
-	}
-	var all []Hidden
-	for _, prefix := range content.PackBlobIDPrefixes {
-		some, err := b.Hidden(ctx, prefix)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, some...)
-	}
-	if len(all) == 0 {
-		return nil, nil
-	}
-	named := map[blob.ID]bool{}
-	err = v.repo.ContentReader().IterateContents(ctx, content.IterateOptions{}, func(i content.Info) error {
-		named[i.PackBlobID] = true
-		return nil
-	})
-	for _, h := range all {
-		if named[h.ID] {
-			packs = append(packs, h)
-		}
-	}
-	return packs, err
-}
-
-// HiddenRecords returns the records that were deleted of points which the vault lists.
-func (v *Vault) HiddenRecords(ctx context.Context) (records []Hidden, err error) {
-	b, ok := v.bucket()
-	if !ok {
-		return nil, nil
-	}
+// hiddenRecords returns the records that were deleted of points which the vault lists.
+func (v *Vault) hiddenRecords(ctx context.Context, b *s3.Bucket) (t Tampered, err error) {
 	all, err := b.Hidden(ctx, recordBlobs)
 	if err != nil || len(all) == 0 {
-		return nil, err
+		return t, err
 	}
 	snaps, _, err := v.list(ctx, map[string]string{tagSource: pointPath})
 	if err != nil {
-		return nil, err
+		return t, err
 	}
 	listed := map[blob.ID]bool{}
 	for _, m := range snaps {
 		name, err := v.recordName(m.Tags[tagPoint])
 		if err != nil {
-			return nil, err
+			return t, err
 		}
 		listed[name] = true
 	}
-	return slices.DeleteFunc(all, func(h Hidden) bool { return !listed[h.ID] }), nil
+	t.Deleted = slices.DeleteFunc(all, func(k Kept) bool { return !listed[k.ID] })
+	return t, nil
 }
 
-// HiddenHolds returns the holds that were deleted without having been released.
-func (v *Vault) HiddenHolds(ctx context.Context) (holds []Hidden, err error) {
-	b, ok := v.bucket()
-	if !ok {
-		return nil, nil
-	}
+// hiddenHolds returns the holds that were deleted without having been released. One that cannot be read may be such a one.
+func (v *Vault) hiddenHolds(ctx context.Context, b *s3.Bucket) (t Tampered, err error) {
 	all, err := b.Hidden(ctx, holdBlobs)
-	for _, one := range all {
+	for _, k := range all {
 		var data outputBuffer
-		if err := b.GetHidden(ctx, one, &data); err != nil {
-			return nil, err
-		}
 		var h held
-		if err := v.unseal(one.ID, data.Bytes(), &h); err != nil || !h.Released {
-			holds = append(holds, one)
+		if b.GetVersion(ctx, k.Data[0], &data) != nil || v.unseal(k.ID, data.Bytes(), &h) != nil || !h.Released {
+			t.Deleted = append(t.Deleted, k)
 		}
 	}
-	return holds, err
+	return t, err
 }
 
 // refuseLostHolds is an error while somebody has deleted holds: nobody may remove what they held.
 func (v *Vault) refuseLostHolds(ctx context.Context) error {
-	if v.store.lock.Period == 0 { // nothing says that the bucket keeps versions, or that they may be listed
+	b, ok := v.bucket()
+	if !ok || v.store.lock.Period == 0 { // nothing says that the bucket keeps versions, or that they may be listed
 		return nil
 	}
-	holds, err := v.HiddenHolds(ctx)
-	if err != nil || len(holds) == 0 {
+	t, err := v.hiddenHolds(ctx, b)
+	if err != nil || len(t.Deleted) == 0 {
 		return err
 	}
 	return problem.New(problem.Failed, "holdfast undelete "+v.loc.Tier+" takes them back", "somebody deleted %d holds in the bucket, the last on %s: nothing is removed that they may have kept",
-		len(holds), holds[len(holds)-1].At.UTC().Format(time.RFC3339))
-}
-
-// Undelete takes back what was deleted in a bucket otherwise than by the vault itself, and returns it.
-func Undelete(ctx context.Context, loc Location, pass secret.Secret, opts OpenOptions) (back []Hidden, err error) {
-	b, err := bucketOf(ctx, loc)
-	if err != nil {
-		return nil, err
-	}
-	roots, err := hiddenRoots(ctx, b)
-	if err == nil {
-		err = unhide(ctx, b, roots)
-	}
-	if err != nil {
-		return nil, problem.Wrap(err, "take back what was deleted in", loc.URL)
-	}
-	v, err := Open(ctx, loc, pass, opts)
-	if err != nil {
-		return roots, err
-	}
-	rest, err := v.unhide(ctx, b)
-	if err = errors.Join(err, v.Close(context.WithoutCancel(ctx))); err != nil {
-		return roots, problem.Wrap(err, "take back what was deleted in", loc.URL)
-	}
-	return append(roots, rest...), nil
-}
-
-// hidden finds the packs, then the records of the points that are listed in them, and the holds.
-func (v *Vault) hidden() []func(context.Context) ([]Hidden, error) {
-	return []func(context.Context) ([]Hidden, error){v.HiddenPacks, v.HiddenRecords, v.HiddenHolds}
-}
-
-// unhide takes each back before it looks for the next.
-func (v *Vault) unhide(ctx context.Context, b *s3.Bucket) (back []Hidden, err error) {
-	for _, hidden := range v.hidden() {
-		some, err := hidden(ctx)
-		if err == nil {
-			err = unhide(ctx, b, some)
-		}
-		if err != nil {
-			return back, err
-		}
-		back = append(back, some...)
-	}
-	return back, nil
-}
-
-func unhide(ctx context.Context, b *s3.Bucket, all []Hidden) error {
-	for _, h := range all {
-		if err := b.Unhide(ctx, h); err != nil {
-			return err
-		}
-	}
-	return nil
+		len(t.Deleted), t.Deleted[len(t.Deleted)-1].At.UTC().Format(time.RFC3339))
 }
 
 // Probe tries to remove a locked object with the keys that backups use.

@@ -73,7 +73,11 @@ func open(ctx context.Context, loc Location, h home, pass secret.Secret, opts Op
 	if err := v.makeCache(opts.State); err != nil {
 		return nil, fmt.Errorf("make cache of vault %s: %w", loc.URL, err)
 	}
-	if v.repo, err = v.connect(ctx, cacheOptions(v.cache)); err != nil {
+	v.repo, err = v.connect(ctx, cacheOptions(v.cache))
+	if err != nil && v.forgetIndexes() {
+		v.repo, err = v.connect(ctx, cacheOptions(v.cache))
+	}
+	if err != nil {
 		v.removeTemp()
 		return nil, v.openProblem(ctx, err)
 	}
@@ -81,6 +85,14 @@ func open(ctx context.Context, loc Location, h home, pass secret.Secret, opts Op
 		return nil, errors.Join(problem.Wrap(err, "open vault", loc.URL), v.Close(ctx))
 	}
 	return v, nil
+}
+
+// forgetIndexes removes the indexes as kopia has read them before, and reports whether there were any: they may have been damaged in the
+// store then, and be whole there now.
+func (v *Vault) forgetIndexes() bool {
+	dir := filepath.Join(v.cache, "index-blobs")
+	all, err := os.ReadDir(dir)
+	return err == nil && len(all) > 0 && os.RemoveAll(dir) == nil
 }
 
 func (v *Vault) makeCache(state string) (err error) {
@@ -118,11 +130,15 @@ func (v *Vault) connect(ctx context.Context, caching *content.CachingOptions) (r
 	if err := replaceFile(file, config); err != nil {
 		return nil, err
 	}
-	r, err := repo.Open(context.WithValue(ctx, storeKey{}, v.store), file, v.pass.Reveal(), &repo.Options{
-		DisableRepositoryLog: true,
-		DoNotWaitForUpgrade:  true,
-		TimeNowFunc:          func() time.Time { return now() },
-		OnFatalError:         func(err error) { v.fatal.CompareAndSwap(nil, &err) },
+	var r repo.Repository
+	err = guard(func() (err error) { // kopia panics at the name of an index beyond all epochs
+		r, err = repo.Open(context.WithValue(ctx, storeKey{}, v.store), file, v.pass.Reveal(), &repo.Options{
+			DisableRepositoryLog: true,
+			DoNotWaitForUpgrade:  true,
+			TimeNowFunc:          func() time.Time { return now() },
+			OnFatalError:         func(err error) { v.fatal.CompareAndSwap(nil, &err) },
+		})
+		return err
 	})
 	if err != nil {
 		return nil, err

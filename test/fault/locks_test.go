@@ -207,7 +207,7 @@ func testAttack(t *testing.T, l *lab.Lab, op *journey.Operator, id string) {
 }
 
 // TestOverwrittenStore has an attacker with the tier's keys write something else under every name in a locked bucket: all of it can be
-// read as it was before, and the next replication, once the vault opens again, brings everything anew.
+// read as it was before, and once the vault opens again undelete brings it all back.
 func TestOverwrittenStore(t *testing.T) {
 	l := labtest.New(t, labtest.Hosts, labtest.EmptyCeph)
 	must(t, l.MakeBucket(t.Context(), "overwritten", true))
@@ -228,7 +228,9 @@ func TestOverwrittenStore(t *testing.T) {
 	if data, err := os.ReadFile(filepath.Join(dir, "ctl1/file")); err != nil || !bytes.Equal(data, p.data["p0"]) {
 		t.Errorf("%d bytes came back of %d, or others: %v", len(data), len(p.data["p0"]), err)
 	}
-	op.Fails(4, []string{"blob kopia.repository was put back", "there is no point in tier s3", "holdfast replicate s3"}, "verify", "--heal", "--full", "--all", "--tier", "s3")
+	op.Fails(4, []string{"blob kopia.repository was put back", "there is no point in tier s3", "holdfast undelete s3"}, "verify", "--heal", "--full", "--all", "--tier", "s3")
+	op.Run("undelete", "s3", "--yes") // the indexes that were dropped have been whole once
+	op.Run("verify", "--heal", "--full", "--all", "--tier", "s3")
 	op.Run("replicate", "s3")
 	if n := p.honest(); n != len(p.data) {
 		t.Errorf("the bucket holds %d points of %d", n, len(p.data))
@@ -403,6 +405,32 @@ func TestSpoiltLocks(t *testing.T) {
 	must(t, err)
 	if until.Before(told.Truncate(time.Second)) {
 		t.Errorf("what is hidden is locked until %v, the vault until %v", until, told)
+	}
+	testStricterLocks(t, p, packs[0], century)
+}
+
+// testStricterLocks has the vault lock more strictly, for a shorter time than its blobs are locked already, one of them for a century:
+// that stays as it is, the others are renewed when they are due, and doctor can tell that they are weaker.
+func testStricterLocks(t *testing.T, p *uphill, name string, century time.Time) {
+	_, err := vault.Undelete(t.Context(), p.near, storePass, vault.OpenOptions{Cloud: storeCloud})
+	must(t, err)
+	v := p.open(p.near)
+	for _, days := range []time.Duration{1, 4} {
+		changed, err := v.SetImmutable(t.Context(), vault.Immutable{Mode: "compliance", Period: days * 24 * time.Hour})
+		if !changed || err != nil {
+			t.Errorf("%d days: changed %v, %v", days, changed, err)
+		}
+		if n, err := v.WeakerLocks(t.Context()); err != nil || n < 2 {
+			t.Errorf("%d days: %d locks are weaker, %v", days, n, err)
+		}
+	}
+	if until, err := v.LockedUntil(t.Context()); err != nil || time.Until(until) < 95*time.Hour {
+		t.Errorf("locked until %v, %v", until, err)
+	}
+	c, err := p.lab.S3()
+	must(t, err)
+	if mode, until, err := c.GetObjectRetention(t.Context(), "spoilt", name, ""); err != nil || *mode != minio.Governance || !until.Equal(century) {
+		t.Errorf("what is locked for longer is locked as %v until %v, %v", mode, until, err)
 	}
 }
 
