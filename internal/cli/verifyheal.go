@@ -63,7 +63,8 @@ func (a *app) heal(ctx context.Context, name string, o verifyOptions) error {
 			a.warn("tier " + t.Name + ": " + m)
 		}
 		if id == "" && problem.KindOf(err) == problem.NotFound {
-			return noPoint(cfg, t)
+			is, err := v.Immutable(ctx)
+			return noPoint(cfg, t, err != nil || is.Period > 0)
 		}
 		return err
 	}
@@ -74,7 +75,7 @@ func (a *app) heal(ctx context.Context, name string, o verifyOptions) error {
 }
 
 // noPoint is the problem of a tier that can be opened and of which healing found no point.
-func noPoint(cfg *config.Config, t config.Tier) error {
+func noPoint(cfg *config.Config, t config.Tier, locked bool) error {
 	hint := "holdfast replicate " + t.Name + " brings what the tiers before it have"
 	if t.Name == cfg.Tiers[0].Name {
 		hint = "holdfast backup takes a point"
@@ -82,7 +83,7 @@ func noPoint(cfg *config.Config, t config.Tier) error {
 			hint = "holdfast replicate " + t.Name + " --from " + cfg.Tiers[1].Name + " brings what that tier has, and " + hint
 		}
 	}
-	if t.Lock != (config.Lock{}) {
+	if locked {
 		hint = "if somebody deleted or overwrote them, first holdfast undelete " + t.Name + ", which takes them back; " + hint
 	}
 	return problem.New(problem.NotFound, hint, "there is no point in tier %s, and nothing that tells of one", t.Name)

@@ -131,15 +131,15 @@ func (p *places) forgets() {
 	}
 }
 
-// TestNoPointHints: what was overwritten under a lock is read first, and a tier that is alone is filled by a backup.
+// TestNoPointHints: what was deleted or overwritten under a lock is taken back first, and a tier that is alone is filled by a backup.
 func TestNoPointHints(t *testing.T) {
 	alone := &config.Config{Tiers: []config.Tier{{Name: "local"}}}
-	if hint := problem.HintOf(noPoint(alone, alone.Tiers[0])); hint != "holdfast backup takes a point" {
+	if hint := problem.HintOf(noPoint(alone, alone.Tiers[0], false)); hint != "holdfast backup takes a point" {
 		t.Error(hint)
 	}
-	locked := &config.Config{Tiers: []config.Tier{{Name: "local"}, {Name: "s3", Lock: config.Lock{Mode: "compliance", Days: 3}}}}
-	hint := problem.HintOf(noPoint(locked, locked.Tiers[1]))
-	if first, then, found := strings.Cut(hint, "; then "); !found || !strings.Contains(first, "--tier s3 --at TIME") || !strings.Contains(then, "replicate s3 brings") {
+	two := &config.Config{Tiers: []config.Tier{{Name: "local"}, {Name: "s3"}}}
+	hint := problem.HintOf(noPoint(two, two.Tiers[1], true))
+	if first, then, found := strings.Cut(hint, "; "); !found || !strings.Contains(first, "first holdfast undelete s3") || !strings.Contains(then, "replicate s3 brings") {
 		t.Error(hint)
 	}
 }
