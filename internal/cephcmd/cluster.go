@@ -91,11 +91,13 @@ const (
 	exitAccess   = 13
 	exitBusy     = 16
 	exitExists   = 17
+	exitNoSpace  = 28
 	exitReadOnly = 30 // the exclusive lock was lost
 	exitNotEmpty = 39
 	exitRestart  = 85
 	exitShutdown = 108
 	exitTimeout  = 110
+	exitQuota    = 122
 	exitMissing  = 127 // the shell's: there is no such program
 )
 

@@ -74,6 +74,9 @@ func IsCutOff(err error) bool {
 	return false
 }
 
+// IsFull reports whether a copy ended for want of room: other commands wait for it.
+func IsFull(err error) bool { return exitCode(err) == exitNoSpace || exitCode(err) == exitQuota }
+
 // Copy brings all content of a prepared image into the cluster. One that was cut off goes on.
 func (c Cluster) Copy(ctx context.Context, s Spec) error {
 	return c.Run(ctx, "rbd", "migration", "execute", "--no-progress", s.String())

@@ -49,12 +49,19 @@ func (r *Restorer) watch(ctx context.Context, step string, on cephcmd.Cluster, p
 		case <-tick.C:
 		}
 		now := moved.Load()
-		if now == last && now != told {
-			if m, err := on.Map(ctx); err == nil && m.Full(pool) != "" {
-				r.emit(event.Event{Kind: event.Note, Component: step, Text: m.Full(pool) + ": the restore waits until there is room, and goes on then"})
-				told = now
-			}
+		if now == last && now != told && r.tellFull(ctx, step, on, pool) {
+			told = now
 		}
 		last = now
 	}
+}
+
+// tellFull tells that a restore waits for room in a pool, if that is full.
+func (r *Restorer) tellFull(ctx context.Context, step string, on cephcmd.Cluster, pool string) bool {
+	m, err := on.Map(ctx)
+	if err != nil || m.Full(pool) == "" {
+		return false
+	}
+	r.emit(event.Event{Kind: event.Note, Component: step, Text: m.Full(pool) + ": the restore waits until there is room, and goes on then"})
+	return true
 }

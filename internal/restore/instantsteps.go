@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"holdfast/internal/cephcmd"
@@ -155,24 +156,32 @@ func (i *Instant) bring(ctx context.Context) error {
 	}
 	name := "copy " + i.record.Component + " to " + i.target.String()
 	return i.r.step(name, func() error {
-		done := make(chan struct{})
-		defer close(done)
-		go i.follow(ctx, name, done)
-		return i.copied(ctx)
+		var moved atomic.Int64
+		watched, stop := context.WithCancel(ctx)
+		defer stop()
+		go i.follow(watched, name, &moved)
+		go i.r.watch(watched, name, i.on, i.target.Pool, &moved)
+		return i.copied(ctx, name)
 	})
 }
 
 // again is how often a copy is begun anew that ended because a client of the image did.
 const again = 20
 
-// copied copies until all is there, whoever opens and closes the image meanwhile.
-func (i *Instant) copied(ctx context.Context) error {
-	for n := 0; ; n++ {
-		err := i.on.Copy(ctx, i.target)
-		if !cephcmd.IsCutOff(err) || n == again {
+// copied copies until all is there, whoever opens and closes the image meanwhile, and however long the pool has no room: what ended here
+// would leave an image that nobody can read.
+func (i *Instant) copied(ctx context.Context, step string) error {
+	for n, told := 0, false; ; {
+		err, pause := i.on.Copy(ctx, i.target), poll
+		switch {
+		case cephcmd.IsFull(err):
+			told, pause = told || i.r.tellFull(ctx, step, i.on, i.target.Pool), stalled
+		case cephcmd.IsCutOff(err) && n < again:
+			n++
+		default:
 			return err
 		}
-		if err := sleep(ctx, poll); err != nil {
+		if err := sleep(ctx, pause); err != nil {
 			return err
 		}
 	}
@@ -203,17 +212,11 @@ func (i *Instant) same(ctx context.Context) error {
 }
 
 // follow tells how much is copied.
-func (i *Instant) follow(ctx context.Context, step string, done <-chan struct{}) {
-	tick := time.NewTicker(poll)
-	defer tick.Stop()
-	for {
-		select {
-		case <-done:
-			return
-		case <-tick.C:
-		}
+func (i *Instant) follow(ctx context.Context, step string, moved *atomic.Int64) {
+	for sleep(ctx, poll) == nil {
 		if m, err := i.on.Migration(ctx, i.target); err == nil && m != nil {
-			i.r.emit(event.Event{Kind: event.Progress, Component: step, Bytes: i.copy.data * m.Percent() / 100, Total: i.copy.data})
+			moved.Store(i.copy.data * m.Percent() / 100)
+			i.r.emit(event.Event{Kind: event.Progress, Component: step, Bytes: moved.Load(), Total: i.copy.data})
 		}
 	}
 }

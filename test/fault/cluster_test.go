@@ -103,25 +103,32 @@ func TestPoolIsFull(t *testing.T) {
 	p.Fails(1, []string{"pool volumes has 0 B free and 16.0 MiB are needed"}, as...)
 
 	p.quota(0, false)
-	restoring := p.Start(as...)
-	importing := restoring.FreezeChild(0, func(c journey.Process) bool { return c.Name() == "rbd" && c.Has("import-diff") })
-	p.quota(mebi, true)
-	importing.Continue()
-	if _, told := restoring.Await(func(e event.Event) bool {
-		return e.Kind == event.Note && strings.Contains(e.Text, "pool volumes has used up its quota: the restore waits until there is room")
-	}); !told {
-		t.Error("the restore ended without a word of the full pool")
-	}
-	p.quota(0, false)
-	if r := restoring.Wait(); r.Code != 0 {
-		t.Fatalf("restore: %s", r.Stderr)
-	}
-	if p.raw("volumes/volume-c") != want {
-		t.Error("the restored image holds other bytes")
-	}
+	p.fills("volume-c", want, "import-diff", as...)
+	p.fills("volume-d", want, "execute", "restore", "image", first.ID, "volumes/volume-b", "--as", "volumes/volume-d", "--instant", "--yes")
 	third := p.Backup("rbd")
 	if a, _ := third.Component("rbd", "volumes/volume-a"); a.Mode != point.Incremental || a.Parent != first.ID {
 		t.Errorf("with room: %s from %s (%s)", a.Mode, a.Parent, a.Reason)
+	}
+}
+
+// fills restores an image, and has the pool full by the time that a command of rbd writes to it.
+func (p *pool) fills(image, want, command string, args ...string) {
+	p.t.Helper()
+	restoring := p.Start(args...)
+	writing := restoring.FreezeChild(0, func(c journey.Process) bool { return c.Name() == "rbd" && c.Has(command) })
+	p.quota(mebi, true)
+	writing.Continue()
+	if _, told := restoring.Await(func(e event.Event) bool {
+		return e.Kind == event.Note && strings.Contains(e.Text, "pool volumes has used up its quota: the restore waits until there is room")
+	}); !told {
+		p.t.Errorf("the restore of %s ended without a word of the full pool", image)
+	}
+	p.quota(0, false)
+	if r := restoring.Wait(); r.Code != 0 {
+		p.t.Fatalf("restore of %s: %s", image, r.Stderr)
+	}
+	if p.raw("volumes/"+image) != want {
+		p.t.Errorf("%s holds other bytes", image)
 	}
 }
 
