@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"holdfast/internal/host"
 	"holdfast/internal/problem"
@@ -68,6 +69,21 @@ func (c Cluster) JSON(ctx context.Context, into any, program string, args ...str
 		return fmt.Errorf("%s %s printed no JSON that is known: %w", program, strings.Join(args, " "), err)
 	}
 	return nil
+}
+
+// answerPatience is how long what is asked of one image, which takes a fraction of a second, may take.
+var answerPatience = 3 * time.Minute
+
+// ofImage asks rbd something about one image. It waits without end for OSDs that are away, and so it may for the source of a migration that
+// nobody serves; who asks goes on or ends then.
+func (c Cluster) ofImage(ctx context.Context, into any, args ...string) error {
+	bounded, cancel := context.WithTimeout(ctx, answerPatience)
+	defer cancel()
+	err := c.JSON(bounded, into, "rbd", args...)
+	if err != nil && bounded.Err() != nil && ctx.Err() == nil {
+		return problem.New(problem.Unreachable, "see ceph health, and try again", "cluster %s did not answer rbd %s within %s", c.Name, strings.Join(args, " "), answerPatience)
+	}
+	return err
 }
 
 // Stream runs a command that moves much data and hands its stdout to read.

@@ -205,7 +205,7 @@ type Info struct {
 
 // Info reads what an image says of itself.
 func (c Cluster) Info(ctx context.Context, s Spec) (i Info, err error) {
-	err = c.JSON(ctx, &i, "rbd", "info", s.String())
+	err = c.ofImage(ctx, &i, "info", s.String())
 	return i, err
 }
 
@@ -231,7 +231,7 @@ func (c Cluster) Watchers(ctx context.Context, s Spec) ([]string, error) {
 			Address string `json:"address"`
 		} `json:"watchers"`
 	}
-	if err := c.JSON(ctx, &status, "rbd", "status", s.String()); err != nil {
+	if err := c.ofImage(ctx, &status, "status", s.String()); err != nil {
 		return nil, err
 	}
 	var addresses []string

@@ -124,6 +124,6 @@ func (c Cluster) Migration(ctx context.Context, s Spec) (*Migration, error) {
 	var status struct {
 		Migration *Migration `json:"migration"`
 	}
-	err := c.JSON(ctx, &status, "rbd", "status", s.String())
+	err := c.ofImage(ctx, &status, "status", s.String())
 	return status.Migration, err
 }
