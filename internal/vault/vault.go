@@ -74,7 +74,7 @@ func open(ctx context.Context, loc Location, h home, pass secret.Secret, opts Op
 		return nil, fmt.Errorf("make cache of vault %s: %w", loc.URL, err)
 	}
 	v.repo, err = v.connect(ctx, cacheOptions(v.cache))
-	if err != nil && v.forgetIndexes() {
+	if err != nil && v.forgetIndexes(ctx, err) {
 		v.repo, err = v.connect(ctx, cacheOptions(v.cache))
 	}
 	if err != nil {
@@ -88,8 +88,11 @@ func open(ctx context.Context, loc Location, h home, pass secret.Secret, opts Op
 }
 
 // forgetIndexes removes the indexes as kopia has read them before, and reports whether there were any: they may have been damaged in the
-// store then, and be whole there now.
-func (v *Vault) forgetIndexes() bool {
+// store then, and be whole there now. They stay where the vault was not opened for another reason: reading them again takes long.
+func (v *Vault) forgetIndexes(ctx context.Context, why error) bool {
+	if errors.Is(why, repo.ErrInvalidPassword) || v.outage(ctx, why) != nil || ctx.Err() != nil {
+		return false
+	}
 	dir := filepath.Join(v.cache, "index-blobs")
 	all, err := os.ReadDir(dir)
 	return err == nil && len(all) > 0 && os.RemoveAll(dir) == nil
