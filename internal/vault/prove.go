@@ -149,14 +149,19 @@ func isLost(err error) bool {
 // index: no pack ends where this filling does, or before.
 const packUnit = 4096
 
+// contentEnd is where a content ends in its pack.
+func contentEnd(info content.Info) int64 { return int64(info.PackOffset) + int64(info.PackedLength) }
+
+// tooShort reports whether a pack of that length does not go on behind what fills up its contents up to that end.
+func tooShort(length, end int64) bool { return length <= (end/packUnit+1)*packUnit }
+
 // reach proves that the pack of a content is in the store and long enough: so long that it goes on behind what fills up its contents.
 func (p *packs) reach(ctx context.Context, info content.Info) error {
 	length, err := p.length(ctx, info.PackBlobID)
 	if err != nil {
 		return err
 	}
-	end := int64(info.PackOffset) + int64(info.PackedLength)
-	if length <= (end/packUnit+1)*packUnit {
+	if end := contentEnd(info); tooShort(length, end) {
 		return fmt.Errorf("pack %v %w: %d bytes, content %v ends at %d and more follows", info.PackBlobID, errTruncated, length, info.ContentID, end)
 	}
 	return nil

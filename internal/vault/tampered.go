@@ -100,16 +100,17 @@ func (v *Vault) tamperedPacks(ctx context.Context, b *s3.Bucket) (t Tampered, er
 	if len(suspects) == 0 {
 		return t, nil
 	}
-	var named []Kept
+	ends := map[blob.ID]int64{} // of what the indexes name in each
 	err = v.repo.ContentReader().IterateContents(ctx, content.IterateOptions{}, func(i content.Info) error {
-		if k, ok := suspects[i.PackBlobID]; ok {
-			named = append(named, k)
-			delete(suspects, i.PackBlobID)
+		if _, ok := suspects[i.PackBlobID]; ok {
+			ends[i.PackBlobID] = max(ends[i.PackBlobID], contentEnd(i))
 		}
 		return nil
 	})
 	errs := []error{err}
-	for _, k := range named {
+	for id, end := range ends {
+		k := suspects[id]
+		k.Data = fromWhole(k.Data, end)
 		if k.Hidden {
 			t.Deleted = append(t.Deleted, k)
 			continue
@@ -121,4 +122,15 @@ func (v *Vault) tamperedPacks(ctx context.Context, b *s3.Bucket) (t Tampered, er
 		}
 	}
 	return t, errors.Join(errs...)
+}
+
+// fromWhole leaves out the oldest versions of a pack that are too short for its contents: what is left of an upload that was cut off, after
+// which the vault put the pack again.
+func fromWhole(data []s3.Version, end int64) []s3.Version {
+	for n := len(data); n > 0; n-- {
+		if !tooShort(data[n-1].Length, end) {
+			return data[:n]
+		}
+	}
+	return data
 }

@@ -11,6 +11,7 @@ import (
 
 	"holdfast/internal/lab"
 	"holdfast/internal/lab/labtest"
+	"holdfast/internal/lab/s3proxy"
 	"holdfast/internal/problem"
 	"holdfast/internal/vault"
 	"holdfast/test/journey"
@@ -42,6 +43,10 @@ func TestTamperedStore(t *testing.T) {
 			s.whole()
 		})
 	}
+	t.Run("cut", func(t *testing.T) {
+		t.Parallel()
+		testCutUploads(t, l)
+	})
 	t.Run("rescued", func(t *testing.T) {
 		t.Parallel()
 		testRescuedIndex(newTampered(t, l, "rescued"))
@@ -181,4 +186,24 @@ func testRescuedIndex(s *tampered) {
 		s.t.Errorf("undelete says\n%s", out)
 	}
 	s.whole()
+}
+
+// testCutUploads brings points into a locked bucket through what keeps half of an upload and says that all is well: what was put again then
+// is nobody else's doing.
+func testCutUploads(t *testing.T, l *lab.Lab) {
+	must(t, l.MakeBucket(t.Context(), "cut", true))
+	s := &tampered{t: t, p: newUphill(t, l, "cut", "v", 3), bucket: "cut"}
+	s.p.proxy.Set(s3proxy.Faults{Truncate: 0.5})
+	_, err := s.p.replicate()
+	must(t, err)
+	s.p.proxy.Set(s3proxy.Faults{})
+	if s.p.proxy.Seen("truncate") == 0 {
+		t.Fatal("nothing was cut")
+	}
+	_, err = s.p.open(s.p.near).SetImmutable(t.Context(), vault.Immutable{Mode: "governance", Period: 72 * time.Hour})
+	must(t, err)
+	s.whole()
+	if out := journey.At(t, s.p.site("1y")).Run("undelete", "s3", "--yes"); !strings.Contains(out, "nothing was deleted") {
+		t.Errorf("undelete says\n%s", out)
+	}
 }
