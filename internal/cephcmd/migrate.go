@@ -1,6 +1,7 @@
 package cephcmd
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net"
@@ -90,6 +91,21 @@ func (c Cluster) Commit(ctx context.Context, s Spec) error {
 // Abort removes a prepared image with what was written to it.
 func (c Cluster) Abort(ctx context.Context, s Spec) error {
 	return c.Run(ctx, "rbd", "migration", "abort", "--no-progress", s.String())
+}
+
+// PreparedFrom reports whether what an image says of its source holds some text, without opening the image: Ceph tries without end to open
+// one whose prepare was killed. It reads the objects rbd_id.NAME, four bytes and the id, and rbd_header.ID, of which the value "migration"
+// holds the source as text.
+func (c Cluster) PreparedFrom(ctx context.Context, s Spec, text string) (bool, error) {
+	id, err := c.Output(ctx, "rados", "--pool", s.Pool, "get", "rbd_id."+s.Image, "-")
+	if err == nil && len(id) < 4 {
+		err = fmt.Errorf("rbd_id.%s holds no id", s.Image)
+	}
+	if err != nil {
+		return false, err
+	}
+	migration, err := c.Output(ctx, "rados", "--pool", s.Pool, "getomapval", "rbd_header."+string(id[4:]), "migration", "/dev/stdout")
+	return bytes.Contains(migration, []byte(text)), err
 }
 
 // The states of a migration.

@@ -82,9 +82,9 @@ func (i *Instant) prepare(ctx context.Context) error {
 
 // prepared reports whether an earlier prepare has made the image. One that it began and that holds nothing is removed.
 func (i *Instant) prepared(ctx context.Context) (bool, error) {
-	m, err := i.on.Migration(ctx, i.target)
+	m, err := i.migration(ctx)
 	switch {
-	case cephcmd.IsNotFound(err):
+	case cephcmd.IsNotFound(err), errors.Is(err, errHalf):
 		return false, nil
 	case err != nil:
 		return false, err
@@ -95,6 +95,34 @@ func (i *Instant) prepared(ctx context.Context) (bool, error) {
 		return false, i.foreign()
 	}
 	return false, i.clear(ctx)
+}
+
+// errHalf says that a killed prepare has left half of an image, which was removed.
+var errHalf = errors.New("half of an image was there")
+
+// unanswered is after what time an image counts as one that Ceph tries to open without end: a prepare of it was killed between two of its
+// steps.
+const unanswered = 20 * time.Second
+
+// migration reads how far the image has come before anybody was told that it can be used. Half of one that is ours is removed.
+func (i *Instant) migration(ctx context.Context) (*cephcmd.Migration, error) {
+	asked, cancel := context.WithTimeout(ctx, unanswered)
+	defer cancel()
+	m, err := i.on.Migration(asked, i.target)
+	if err == nil || asked.Err() == nil || ctx.Err() != nil {
+		return m, err
+	}
+	ours, err := i.on.PreparedFrom(ctx, i.target, i.record.Token)
+	if err != nil {
+		return nil, err
+	}
+	if !ours {
+		return nil, i.foreign()
+	}
+	if err := patiently(ctx, func() error { return i.on.Abort(ctx, i.target) }); err != nil {
+		return nil, fmt.Errorf("remove half of %s: %w", i.target, err)
+	}
+	return nil, errHalf
 }
 
 func (i *Instant) foreign() error {
@@ -270,9 +298,13 @@ func (i *Instant) Abort(ctx context.Context) error {
 }
 
 func (i *Instant) abort(ctx context.Context) error {
-	m, err := i.on.Migration(ctx, i.target)
+	look := func(ctx context.Context) (*cephcmd.Migration, error) { return i.on.Migration(ctx, i.target) }
+	if i.record.Stage == Planned {
+		look = i.migration
+	}
+	m, err := look(ctx)
 	switch {
-	case cephcmd.IsNotFound(err):
+	case cephcmd.IsNotFound(err), errors.Is(err, errHalf):
 		return i.forget(ctx)
 	case err != nil:
 		return err

@@ -2,7 +2,9 @@ package acceptance
 
 import (
 	"bytes"
+	"encoding/binary"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -31,6 +33,67 @@ func TestInstantRestoreAfterACutPrepare(t *testing.T) {
 	s.rbd("rename", "vms/other", "vms/kept")
 	s.op.Run("restore", "abort", s.depending()[0].ID)
 	s.ended()
+}
+
+// TestInstantRestoreAfterHalfAPrepare resumes and aborts restores whose prepare was killed between two steps of its own, which Ceph tries to
+// open without end.
+func TestInstantRestoreAfterHalfAPrepare(t *testing.T) {
+	s := newInstantScene(t, "half", 128, 10)
+	s.halfPrepare("vms/half")
+	s.op.Run("restore", "resume")
+	s.holds("vms/half", s.raw)
+	s.ended()
+	s.halfPrepare("vms/undone")
+	s.op.Run("restore", "abort", s.depending()[0].ID)
+	if list := s.rbd("ls", "vms"); strings.Contains(list, "undone") {
+		t.Errorf("still there: %s", list)
+	}
+	s.ended()
+}
+
+// halfPrepare leaves the state of a restore whose prepare was killed, and the image as it is then: it says that it is being prepared.
+func (s *instantScene) halfPrepare(image string) {
+	s.t.Helper()
+	run := s.instant(image)
+	if _, ok := run.Await(usable); !ok {
+		s.t.Fatalf("never usable: %+v", run.Wait())
+	}
+	d := s.depending()[0]
+	file := filepath.Join(s.site.State, "instant", d.ID+".json")
+	s.frozen(run, func() {
+		record, err := os.ReadFile(file)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		s.unplan(file, record)
+		run.Kill()
+	})
+	pool, name, _ := strings.Cut(image, "/")
+	rados := func(args ...string) []byte {
+		out, err := exec.CommandContext(s.t.Context(), "rados", append([]string{"-c", s.lab.Ceph.Conf, "-p", pool}, args...)...).Output()
+		if err != nil {
+			s.t.Fatalf("rados %q: %v", args, err)
+		}
+		return out
+	}
+	header := "rbd_header." + string(rados("get", "rbd_id."+name, "-")[4:])
+	value := rados("getomapval", header, "migration", "/dev/stdout")
+	// Before the state, a byte, which 1 says is being prepared: version (6), type (1), pool (8), three texts and a map with their lengths,
+	// overlap (8), two flags.
+	at := 6 + 1 + 8
+	for range 3 {
+		at += 4 + int(binary.LittleEndian.Uint32(value[at:]))
+	}
+	at += 4 + 16*int(binary.LittleEndian.Uint32(value[at:])) + 8 + 2
+	if value[at] != 2 && value[at] != 3 {
+		s.t.Fatalf("the state is %d at %d of %q", value[at], at, value)
+	}
+	value[at] = 1
+	changed := filepath.Join(s.t.TempDir(), "migration")
+	if err := os.WriteFile(changed, value, 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+	rados("setomapval", header, "migration", "--input-file", changed)
 }
 
 // TestInstantRestoreWhoseImageIsReplaced takes no other image for the one that it had made usable.
@@ -75,6 +138,12 @@ func TestInstantRestoreGoesOnWithTheDaemon(t *testing.T) {
 func (s *instantScene) cutPrepare(image string) {
 	s.t.Helper()
 	file, record := s.cutUsable(image)
+	s.unplan(file, record)
+}
+
+// unplan writes the record of a usable image as it was before the image was.
+func (s *instantScene) unplan(file string, record []byte) {
+	s.t.Helper()
 	record = bytes.Replace(record, []byte(`"stage": "usable"`), []byte(`"stage": "planned"`), 1)
 	at := strings.Index(string(record), `,
   "usable_since"`)
