@@ -126,7 +126,7 @@ def namespace_facts(cluster, pool, namespace):
         io.set_namespace(namespace)
         r = rbd.RBD()
         facts = {"namespace": namespace}
-        names = sorted(r.list(io))
+        names = sorted(set(r.list(io)))
         with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as workers:
             facts["images"] = [f for f in workers.map(lambda n: image(io, n), names) if f]
         attempt(facts, "trash", lambda: sorted(r.trash_list(io), key=lambda t: t["id"]))

@@ -59,9 +59,17 @@ func (c Cluster) Run(ctx context.Context, program string, args ...string) error 
 	return c.explain(host.Run(ctx, c.On, c.Command(program, args...)), program, args)
 }
 
-// JSON runs a command with --format json and decodes what it printed.
+// crashes is how often a question is asked anew whose command crashed.
+const crashes = 2
+
+// JSON asks a question: it runs a command with --format json and decodes what it printed. Commands of Ceph are many threads that end in no
+// order, and crash now and then (rbd ls of 16.2.15 aborted once in thousands of runs); a question is asked again then.
 func (c Cluster) JSON(ctx context.Context, into any, program string, args ...string) error {
-	out, err := c.Output(ctx, program, append(args, "--format", "json")...)
+	args = append(args, "--format", "json")
+	out, err := c.Output(ctx, program, args...)
+	for n := 0; n < crashes && crashed(err) && ctx.Err() == nil; n++ {
+		out, err = c.Output(ctx, program, args...)
+	}
 	if err != nil {
 		return err
 	}
@@ -71,19 +79,27 @@ func (c Cluster) JSON(ctx context.Context, into any, program string, args ...str
 	return nil
 }
 
-// answerPatience is how long what is asked of one image, which takes a fraction of a second, may take.
+// answerPatience is how long may take what takes a fraction of a second.
 var answerPatience = 3 * time.Minute
 
-// ofImage asks rbd something about one image. It waits without end for OSDs that are away, and so it may for the source of a migration that
-// nobody serves; who asks goes on or ends then.
-func (c Cluster) ofImage(ctx context.Context, into any, args ...string) error {
-	bounded, cancel := context.WithTimeout(ctx, answerPatience)
+// errUnanswered is what a question ends with that Ceph left open for too long.
+var errUnanswered = errors.New("did not answer")
+
+// within asks rbd something that it has to answer in time. It waits without end for OSDs that are away, and so it may for the source of a
+// migration that nobody serves; who asks goes on or ends then.
+func (c Cluster) within(ctx context.Context, patience time.Duration, into any, args ...string) error {
+	bounded, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	err := c.JSON(bounded, into, "rbd", args...)
 	if err != nil && bounded.Err() != nil && ctx.Err() == nil {
-		return problem.New(problem.Unreachable, "see ceph health, and try again", "cluster %s did not answer rbd %s within %s", c.Name, strings.Join(args, " "), answerPatience)
+		return problem.New(problem.Unreachable, "see ceph health, and try again", "cluster %s %w rbd %s within %s", c.Name, errUnanswered, strings.Join(args, " "), patience)
 	}
 	return err
+}
+
+// briefly asks rbd for what it tells of one image, or for the names in a pool.
+func (c Cluster) briefly(ctx context.Context, into any, args ...string) error {
+	return c.within(ctx, answerPatience, into, args...)
 }
 
 // Stream runs a command that moves much data and hands its stdout to read.
@@ -128,6 +144,12 @@ func IsBusy(err error) bool { return exitCode(err) == exitBusy || exitCode(err) 
 
 // IsDenied reports whether a command failed because the client may not do what it was asked to.
 func IsDenied(err error) bool { return exitCode(err) == exitPerm || exitCode(err) == exitAccess }
+
+// crashed reports whether a command ended by its own fault.
+func crashed(err error) bool {
+	var exit *host.ExitError
+	return errors.As(err, &exit) && (exit.Signal == "ABRT" || exit.Signal == "SEGV")
+}
 
 func exitCode(err error) int {
 	var exit *host.ExitError

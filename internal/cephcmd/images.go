@@ -2,8 +2,10 @@ package cephcmd
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -77,7 +79,6 @@ type Image struct {
 	ID        string
 	Size      int64 // in bytes
 	Parent    *Parent
-	Locked    bool // a client holds its lock: it is in use, or somebody looks
 	Snapshots []Snapshot
 	// Err says why the image could not be opened; nothing but its name is known then.
 	Err error
@@ -119,21 +120,45 @@ type listed struct {
 	Size       int64   `json:"size"`
 	Parent     *Parent `json:"parent"`
 	Protected  string  `json:"protected"`
-	LockType   string  `json:"lock_type"`
 }
 
-// Images lists a pool's images with their snapshots, by name. Images in the trash are not among them. The listing fails as
-// a whole when one image cannot be opened, as one whose migration has lost its source; then each is asked alone.
+// listingPatience is how long the listing of a pool may take, in which rbd opens ten images at a time: a hundred thousand of them.
+var listingPatience = 10 * time.Minute
+
+// Images lists a pool's images with their snapshots, by name. Images in the trash are not among them, nor are those that are being removed.
+// The listing fails as a whole, or hangs, when one image cannot be opened: one that goes while it is listed, one whose removal was cut
+// short, which Ceph names until somebody ends it, one whose migration has lost its source. Then each is asked alone.
 func (c Cluster) Images(ctx context.Context, pool string) ([]Image, error) {
-	var lines []listed
-	err := c.JSON(ctx, &lines, "rbd", "ls", "--long", "--pool", pool)
+	images, err := c.imagesTogether(ctx, pool)
+	if IsNotFound(err) { // most often an image that went meanwhile
+		images, err = c.imagesTogether(ctx, pool)
+	}
 	switch {
 	case err == nil:
-		return gather(lines), nil
-	case exitCode(err) < 0, IsNotFound(err), IsDenied(err), ctx.Err() != nil:
+		return images, nil
+	case exitCode(err) < 0 && !errors.Is(err, errUnanswered), IsDenied(err), ctx.Err() != nil:
 		return nil, err
 	}
 	return c.imagesAlone(ctx, pool)
+}
+
+// imagesTogether lists a pool by one command. Of a name that is there twice it tells the id of one and all else of the other; which is
+// which only the image tells.
+func (c Cluster) imagesTogether(ctx context.Context, pool string) ([]Image, error) {
+	var lines []listed
+	if err := c.within(ctx, listingPatience, &lines, "ls", "--long", "--pool", pool); err != nil {
+		return nil, err
+	}
+	images, twice := gather(lines)
+	for _, n := range twice {
+		images[n] = c.imageAlone(ctx, Spec{Pool: pool, Image: images[n].Name})
+	}
+	return withoutGone(images), ctx.Err()
+}
+
+// withoutGone leaves those out that are not there any more.
+func withoutGone(images []Image) []Image {
+	return slices.DeleteFunc(images, func(i Image) bool { return IsNotFound(i.Err) })
 }
 
 // askedAtOnce is how many images are asked alone at the same time.
@@ -142,9 +167,11 @@ const askedAtOnce = 8
 // imagesAlone lists a pool by its names, and asks each image.
 func (c Cluster) imagesAlone(ctx context.Context, pool string) ([]Image, error) {
 	var names []string
-	if err := c.JSON(ctx, &names, "rbd", "ls", "--pool", pool); err != nil {
+	if err := c.briefly(ctx, &names, "ls", "--pool", pool); err != nil {
 		return nil, err
 	}
+	slices.Sort(names) // one whose removal was cut short can have a successor of its name
+	names = slices.Compact(names)
 	images := make([]Image, len(names))
 	var g errgroup.Group
 	g.SetLimit(askedAtOnce)
@@ -155,7 +182,7 @@ func (c Cluster) imagesAlone(ctx context.Context, pool string) ([]Image, error) 
 		})
 	}
 	_ = g.Wait() // each image keeps its own error
-	return slices.DeleteFunc(images, func(i Image) bool { return IsNotFound(i.Err) }), ctx.Err()
+	return withoutGone(images), ctx.Err()
 }
 
 func (c Cluster) imageAlone(ctx context.Context, s Spec) Image {
@@ -168,24 +195,24 @@ func (c Cluster) imageAlone(ctx context.Context, s Spec) Image {
 	return i
 }
 
-// gather joins the lines of a listing to images.
-func gather(lines []listed) []Image {
-	var images []Image
+// gather joins the lines of a listing to images, and tells the indexes of those that it has twice.
+func gather(lines []listed) (images []Image, twice []int) {
 	at := map[string]int{}
 	for _, l := range lines {
-		i, ok := at[l.Image]
-		if !ok {
+		i, known := at[l.Image]
+		if !known {
 			i = len(images)
 			at[l.Image] = i
-			images = append(images, Image{Name: l.Image})
+			images = append(images, Image{Name: l.Image, ID: l.ID, Size: l.Size, Parent: l.Parent})
 		}
-		if l.Snapshot == "" {
-			images[i].ID, images[i].Size, images[i].Parent, images[i].Locked = l.ID, l.Size, l.Parent, l.LockType != ""
-			continue
+		switch {
+		case l.Snapshot != "":
+			images[i].Snapshots = append(images[i].Snapshots, Snapshot{l.SnapshotID, l.Snapshot, l.Size, l.Protected == "true"})
+		case known && !slices.Contains(twice, i):
+			twice = append(twice, i)
 		}
-		images[i].Snapshots = append(images[i].Snapshots, Snapshot{l.SnapshotID, l.Snapshot, l.Size, l.Protected == "true"})
 	}
-	return images
+	return images, twice
 }
 
 // Info is what an image says of itself.
@@ -205,7 +232,7 @@ type Info struct {
 
 // Info reads what an image says of itself.
 func (c Cluster) Info(ctx context.Context, s Spec) (i Info, err error) {
-	err = c.ofImage(ctx, &i, "info", s.String())
+	err = c.briefly(ctx, &i, "info", s.String())
 	return i, err
 }
 
@@ -220,7 +247,7 @@ type Trashed struct {
 
 // Trash lists a pool's trash.
 func (c Cluster) Trash(ctx context.Context, pool string) (images []Trashed, err error) {
-	err = c.JSON(ctx, &images, "rbd", "trash", "ls", "--all", "--pool", pool)
+	err = c.briefly(ctx, &images, "trash", "ls", "--all", "--pool", pool)
 	return images, err
 }
 
@@ -231,7 +258,7 @@ func (c Cluster) Watchers(ctx context.Context, s Spec) ([]string, error) {
 			Address string `json:"address"`
 		} `json:"watchers"`
 	}
-	if err := c.ofImage(ctx, &status, "status", s.String()); err != nil {
+	if err := c.briefly(ctx, &status, "status", s.String()); err != nil {
 		return nil, err
 	}
 	var addresses []string

@@ -140,6 +140,6 @@ func (c Cluster) Migration(ctx context.Context, s Spec) (*Migration, error) {
 	var status struct {
 		Migration *Migration `json:"migration"`
 	}
-	err := c.ofImage(ctx, &status, "status", s.String())
+	err := c.briefly(ctx, &status, "status", s.String())
 	return status.Migration, err
 }

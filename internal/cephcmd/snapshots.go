@@ -44,7 +44,7 @@ func (c Cluster) Snapshots(ctx context.Context, pool, imageID string) ([]Snapsho
 		Size      int64  `json:"size"`
 		Protected string `json:"protected"`
 	}
-	if err := c.ofImage(ctx, &lines, "snap", "ls", "--pool", pool, "--image-id", imageID); err != nil {
+	if err := c.briefly(ctx, &lines, "snap", "ls", "--pool", pool, "--image-id", imageID); err != nil {
 		return nil, err
 	}
 	var all []Snapshot

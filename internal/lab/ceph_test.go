@@ -1,15 +1,15 @@
 package lab_test
 
 import (
-	"encoding/json"
 	"net/http"
-	"os/exec"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
+	"holdfast/internal/cephcmd"
+	"holdfast/internal/host"
 	"holdfast/internal/lab"
 	"holdfast/internal/lab/labtest"
 )
@@ -24,16 +24,12 @@ type listed struct {
 	Protected string
 }
 
-// rbd runs a command of the client that backs up and decodes what it prints.
+// rbd asks a question as the client that backs up.
 func rbd(t *testing.T, l *lab.Lab, into any, args ...string) {
 	t.Helper()
-	args = append([]string{"--conf", l.Ceph.Conf, "--id", "holdfast", "--format", "json"}, args...)
-	out, err := exec.CommandContext(t.Context(), "rbd", args...).Output()
-	if err != nil {
-		t.Fatalf("rbd %q: %v", args, err)
-	}
-	if err := json.Unmarshal(out, into); err != nil {
-		t.Fatalf("rbd %q: %v in %s", args, err, out)
+	c := cephcmd.Cluster{Name: "lab", On: host.Local{}, Conf: l.Ceph.Conf, ID: cephcmd.DefaultID}
+	if err := c.JSON(t.Context(), into, "rbd", args...); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -303,6 +305,58 @@ func TestImageThatCannotBeOpened(t *testing.T) {
 		t.Errorf("a %s %s (%s), b %s (%s)", a.State, a.Mode, a.Reason, b.State, b.Reason)
 	}
 	p.rbd("migration", "abort", "--no-progress", "volumes/volume-b")
+}
+
+// TestRemovalThatWasCutShort kills rbd rm in the middle. Ceph goes on naming such an image, nobody can open it, and the listing of its
+// whole pool fails as if there were no such pool. The others are captured all the same, and who removed the wrong image gets it back:
+// then Ceph has two of the name.
+func TestRemovalThatWasCutShort(t *testing.T) {
+	p := newPool(t)
+	p.image("volume-a", 8)
+	p.rbd("create", "--object-size", "16K", "--size", "8M", "volumes/volume-b")
+	p.rbd("bench", "--io-type", "write", "--io-size", "16K", "--io-total", "8M", "volumes/volume-b")
+	want := p.raw("volumes/volume-b")
+	first := p.Backup("rbd")
+	p.cutRemoval("volume-b")
+	for _, b := range []point.ComponentState{"", point.Good} {
+		p.change("volume-a", 1)
+		got := p.Backup("rbd")
+		a, _ := got.Component("rbd", "volumes/volume-a")
+		if a.State != point.Good || a.Mode != point.Incremental {
+			t.Errorf("volume-a: %s %s (%s)", a.State, a.Mode, a.Reason)
+		}
+		if c, _ := got.Component("rbd", "volumes/volume-b"); c.State != b {
+			t.Errorf("volume-b: %q (%s), not %q", c.State, c.Reason, b)
+		}
+		if b == "" {
+			p.Run("restore", "image", first.ID, "volumes/volume-b", "--as", "volumes/volume-b", "--yes")
+		}
+	}
+	if named := strings.Count(p.rbd("ls", "volumes"), "volume-b"); named != 2 || p.raw("volumes/volume-b") != want {
+		t.Errorf("rbd names volume-b %d times, not twice, or it is not what it was", named)
+	}
+	p.rbd("snap", "purge", "--no-progress", "volumes/volume-b")
+	for range 2 {
+		p.remove("volume-b")
+	}
+}
+
+// cutRemoval begins to remove an image, and kills rbd when nobody can open it any more.
+func (p *pool) cutRemoval(name string) {
+	p.t.Helper()
+	p.rbd("snap", "purge", "--no-progress", "volumes/"+name)
+	removal := exec.Command("rbd", "-c", p.lab.Ceph.Conf, "rm", "--no-progress", "--rbd-concurrent-management-ops", "1", "volumes/"+name)
+	if err := removal.Start(); err != nil {
+		p.t.Fatal(err)
+	}
+	defer removal.Process.Kill() // when the wait is in vain
+	await(p.t, name+" cannot be opened", func() bool {
+		_, err := p.lab.Rbd(p.t.Context(), "info", "volumes/"+name)
+		return err != nil
+	})
+	if err := errors.Join(removal.Process.Kill(), removal.Wait()); err == nil || !strings.Contains(err.Error(), "killed") {
+		p.t.Fatalf("rbd rm was not killed: %v", err)
+	}
 }
 
 // TestMigrationInTheCluster backs an image up while rbd moves it to another pool, which a client may use all the while: prepared, copied

@@ -47,10 +47,7 @@ func newPoolOf(t *testing.T, pools string, lines ...string) *pool {
 func (p *pool) empty() {
 	for _, name := range strings.Fields(p.rbd("ls", "volumes")) {
 		p.rbd("snap", "purge", "--no-progress", "volumes/"+name)
-		await(p.t, name+" is removed, which who was killed holds open for half a minute", func() bool {
-			_, err := p.lab.Rbd(context.WithoutCancel(p.t.Context()), "rm", "--no-progress", "volumes/"+name)
-			return err == nil
-		})
+		p.remove(name)
 	}
 	for _, line := range strings.Split(strings.TrimSpace(p.rbd("trash", "ls", "--all", "volumes")), "\n") {
 		if id, _, ok := strings.Cut(line, " "); ok {
@@ -58,6 +55,14 @@ func (p *pool) empty() {
 			p.rbd("trash", "rm", "--no-progress", "volumes/"+id)
 		}
 	}
+}
+
+// remove removes an image without snapshots.
+func (p *pool) remove(name string) {
+	await(p.t, name+" is removed, which who was killed holds open for half a minute", func() bool {
+		_, err := p.lab.Rbd(context.WithoutCancel(p.t.Context()), "rm", "--no-progress", "volumes/"+name)
+		return err == nil
+	})
 }
 
 func (p *pool) rbd(args ...string) string {
