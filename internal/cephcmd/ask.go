@@ -11,6 +11,7 @@ import (
 	"io"
 	"strings"
 	"syscall"
+	"time"
 
 	"holdfast/internal/host"
 )
@@ -20,8 +21,10 @@ import (
 type Question struct {
 	Target  string         `json:"target,omitempty"` // who answers a command: mon or mgr
 	Command map[string]any `json:"command,omitempty"`
-	Pool    string         `json:"pool,omitempty"`  // all that is known of the block images in a pool
-	Write   string         `json:"write,omitempty"` // whether the client may write in a pool, where nothing is changed
+	Pool    string         `json:"pool,omitempty"` // all that is known of the block images in a pool
+	// Patience is how many seconds each image of the pool has.
+	Patience float64 `json:"patience,omitempty"`
+	Write    string  `json:"write,omitempty"` // whether the client may write in a pool, where nothing is changed
 }
 
 // Mon is a command that the monitors answer, with its arguments in pairs of name and value.
@@ -36,6 +39,11 @@ func command(target, prefix string, args []any) Question {
 		c[args[i].(string)] = args[i+1]
 	}
 	return Question{Target: target, Command: c}
+}
+
+// ImagesOf asks for all that is known of the block images in a pool. Of one that takes longer than patience nothing but its name is known.
+func ImagesOf(pool string, patience time.Duration) Question {
+	return Question{Pool: pool, Patience: patience.Seconds()}
 }
 
 // Answer is what the cluster said to a question.

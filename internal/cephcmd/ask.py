@@ -2,13 +2,15 @@
 
     {"conf": PATH or "", "id": CLIENT, "timeout": SECONDS, "questions": [...]}
 
-whose questions are {"target": "mon" or "mgr", "command": {...}} {"pool": NAME} for all that is known of the block
-images in a pool, or {"write": POOL} for whether the client may write in a pool, and writes to each, in order, a line of JSON {"code": ERRNO or 0, "size": N, "said": TEXT}, N bytes and a newline. A last line {"end": COUNT} says that
-nothing is missing.
+whose questions are {"target": "mon" or "mgr", "command": {...}}, {"pool": NAME, "patience": SECONDS} for all that is
+known of the block images in a pool, where each may take that long, or {"write": POOL} for whether the client may write
+in a pool, and writes to each, in order, a line of JSON {"code": ERRNO or 0, "size": N, "said": TEXT}, N bytes and a
+newline. A last line {"end": COUNT} says that nothing is missing.
 """
 import concurrent.futures
 import errno
 import json
+import os
 import sys
 
 
@@ -121,20 +123,52 @@ def image(io, name):
         return {"name": name, "unknown": {"image": {"code": code(e), "said": str(e)}}}
 
 
-def namespace_facts(cluster, pool, namespace):
+given_up = []  # images that a thread still waits for
+
+
+def images(io, names, patience):
+    """Facts of images, asked side by side. Ceph opens an image without end whose migration was half prepared: such a one
+    is given up, and when there are as many as threads, so is all that none of them has begun."""
+    threads = concurrent.futures.ThreadPoolExecutor(AT_ONCE)
+    asked = [(n, threads.submit(image, io, n)) for n in names]
+    found, stuck = [], []
+    try:
+        for name, facts in asked:
+            try:
+                found.append(facts.result(patience if len(stuck) < AT_ONCE else 0))
+            except concurrent.futures.TimeoutError:
+                stuck.append(name)
+                said = "no answer within %d seconds" % patience
+                found.append({"name": name, "unknown": {"image": {"code": errno.ETIMEDOUT, "said": said}}})
+    finally:
+        given_up.extend(stuck)
+        for _, facts in asked:
+            facts.cancel()
+        threads.shutdown(wait=not stuck)
+    return [f for f in found if f]
+
+
+def leave(status):
+    """Ends, also when a thread never will."""
+    if given_up:
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)
+
+
+def namespace_facts(cluster, pool, namespace, patience):
     with cluster.open_ioctx(pool) as io:
         io.set_namespace(namespace)
         r = rbd.RBD()
         facts = {"namespace": namespace}
-        names = sorted(set(r.list(io)))
-        with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as workers:
-            facts["images"] = [f for f in workers.map(lambda n: image(io, n), names) if f]
+        # One whose removal was cut short can have a successor of its name.
+        facts["images"] = images(io, sorted(set(r.list(io))), patience)
         attempt(facts, "trash", lambda: sorted(r.trash_list(io), key=lambda t: t["id"]))
         attempt(facts, "groups", lambda: sorted(r.group_list(io)))
         return facts
 
 
-def pool_facts(cluster, pool):
+def pool_facts(cluster, pool, patience):
     with cluster.open_ioctx(pool) as io:
         r = rbd.RBD()
         facts = {"pool": pool}
@@ -143,7 +177,7 @@ def pool_facts(cluster, pool):
         attempt(facts, "metadata", lambda: dict(r.pool_metadata_list(io)))
         attempt(facts, "mirror_mode", lambda: ["disabled", "image", "pool"][r.mirror_mode_get(io)])
     spaces = [""] + (facts.get("namespaces") or [])
-    facts["contents"] = [namespace_facts(cluster, pool, n) for n in spaces]
+    facts["contents"] = [namespace_facts(cluster, pool, n, patience) for n in spaces]
     return facts
 
 
@@ -163,7 +197,8 @@ def ask(cluster, question):
     if "pool" in question:
         if without:
             lacking(without)
-        return 0, json.dumps(pool_facts(cluster, question["pool"]), sort_keys=True).encode(), ""
+        facts = pool_facts(cluster, question["pool"], question["patience"])
+        return 0, json.dumps(facts, sort_keys=True).encode(), ""
     command = cluster.mgr_command if question["target"] == "mgr" else cluster.mon_command
     failed, out, said = command(json.dumps(question["command"]), b"")
     return abs(failed), out or b"", plain(said or "")
@@ -182,7 +217,7 @@ def answer(cluster, question, silent):
         silent.add(target)
     if "mon" in silent:
         sys.stderr.write("the monitors do not answer any more\n")
-        sys.exit(errno.ETIMEDOUT)
+        leave(errno.ETIMEDOUT)
     return failed, body, said
 
 
@@ -205,7 +240,9 @@ def main():
         out.flush()
     out.write(json.dumps({"end": len(asked["questions"])}).encode() + b"\n")
     out.flush()
-    cluster.shutdown()
+    if not given_up:
+        cluster.shutdown()
+    leave(0)
 
 
 main()

@@ -3,12 +3,16 @@ package acceptance
 import (
 	"bytes"
 	"encoding/binary"
+	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"holdfast/internal/cephcmd"
+	"holdfast/internal/host"
 )
 
 // TestInstantRestoreAfterACutPrepare resumes a restore whose prepare was cut off between making the image and tying it to
@@ -39,7 +43,10 @@ func TestInstantRestoreAfterACutPrepare(t *testing.T) {
 // open without end.
 func TestInstantRestoreAfterHalfAPrepare(t *testing.T) {
 	s := newInstantScene(t, "half", 128, 10)
+	s.rbd("create", "--size", "8M", "vms/beside")
 	s.halfPrepare("vms/half")
+	s.listedBesides("half")
+	s.rbd("rm", "vms/beside")
 	s.op.Run("restore", "resume")
 	s.holds("vms/half", s.raw)
 	s.ended()
@@ -49,6 +56,40 @@ func TestInstantRestoreAfterHalfAPrepare(t *testing.T) {
 		t.Errorf("still there: %s", list)
 	}
 	s.ended()
+}
+
+// listedBesides asks for all images of the pool vms, one of which never answers.
+func (s *instantScene) listedBesides(stuck string) {
+	s.t.Helper()
+	c := cephcmd.Cluster{Name: "ceph", On: host.Local{}, Conf: s.lab.Ceph.Conf, ID: cephcmd.DefaultID}
+	answers, err := c.Ask(s.t.Context(), cephcmd.ImagesOf("vms", 5*time.Second), cephcmd.Mon("fsid"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	var pool struct {
+		Contents []struct {
+			Images []struct {
+				Name    string
+				ID      string
+				Unknown map[string]struct{ Said string }
+			}
+		}
+	}
+	if err := json.Unmarshal(answers[0].Body, &pool); err != nil || len(pool.Contents) != 1 || len(answers[1].Body) == 0 {
+		s.t.Fatalf("%v in %q; %q", err, answers[0].Body, answers[1].Body)
+	}
+	known := 0
+	for _, i := range pool.Contents[0].Images {
+		switch said := i.Unknown["image"].Said; {
+		case i.Name == stuck && said != "no answer within 5 seconds", i.Name != stuck && (i.ID == "" || said != ""):
+			s.t.Errorf("%+v", i)
+		case i.Name != stuck:
+			known++
+		}
+	}
+	if known == 0 || known != len(pool.Contents[0].Images)-1 {
+		s.t.Errorf("%d images are known of %+v", known, pool)
+	}
 }
 
 // halfPrepare leaves the state of a restore whose prepare was killed, and the image as it is then: it says that it is being prepared.

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"holdfast/internal/cephcmd"
 )
@@ -38,11 +39,14 @@ type unknown map[string]struct {
 	Said string `json:"said"`
 }
 
+// imagePatience is how long each image has for its facts, its clones in all pools among them.
+const imagePatience = 2 * time.Minute
+
 // images asks for the facts of every pool that is for block images.
 func (c *capture) images() []asking {
 	var list []asking
 	for _, p := range c.osds.of("rbd") {
-		list = append(list, asking{cephcmd.Question{Pool: p.Name}, func(a cephcmd.Answer) error { return c.takePool(p.Name, a) }})
+		list = append(list, asking{cephcmd.ImagesOf(p.Name, imagePatience), func(a cephcmd.Answer) error { return c.takePool(p.Name, a) }})
 	}
 	return list
 }
