@@ -313,8 +313,8 @@ func TestImageThatCannotBeOpened(t *testing.T) {
 func TestRemovalThatWasCutShort(t *testing.T) {
 	p := newPool(t)
 	p.image("volume-a", 8)
-	p.rbd("create", "--object-size", "16K", "--size", "8M", "volumes/volume-b")
-	p.rbd("bench", "--io-type", "write", "--io-size", "16K", "--io-total", "8M", "volumes/volume-b")
+	p.rbd("create", "--object-size", "16K", "--size", "32M", "volumes/volume-b")
+	p.rbd("bench", "--io-type", "write", "--io-size", "16K", "--io-total", "32M", "volumes/volume-b")
 	want := p.raw("volumes/volume-b")
 	first := p.Backup("rbd")
 	removed, _ := first.Component("rbd", "volumes/volume-b")
